@@ -1,0 +1,14 @@
+"""The use cases of this installation, written by hand: the only list of them."""
+
+from feature_repo.contracts.base import UseCase
+from feature_repo.contracts.flight_delay import FLIGHT_DELAY
+
+USE_CASES: dict[str, UseCase] = {use_case.name: use_case for use_case in (FLIGHT_DELAY,)}
+
+
+def use_case_named(name: str) -> UseCase:
+    """Raises ValueError, with the names there are, if there is no such use case."""
+    try:
+        return USE_CASES[name]
+    except KeyError as error:
+        raise ValueError(f"no use case {name!r}; there are: {', '.join(sorted(USE_CASES))}") from error

@@ -1,0 +1,137 @@
+"""What every layer agrees on about a use case, as plain frozen dataclasses.
+
+Standard library only: a process that serves, trains or schedules may import this without importing any
+framework, so the layers can share one truth and nothing else.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+Value = float | int | str | None
+
+
+class ColumnType(StrEnum):
+    """The types that cross a layer's border; parity compares float32 by bytes and the others by value."""
+
+    FLOAT32 = "float32"
+    INT64 = "int64"
+    STRING = "string"
+
+
+class TaskType(StrEnum):
+    BINARY_CLASSIFICATION = "binary_classification"
+
+
+class RequestType(StrEnum):
+    STRING = "string"
+    INTEGER = "integer"
+    TIMESTAMP = "timestamp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestField:
+    """One field of a request; a timestamp travels as RFC 3339 with an offset and is held in UTC."""
+
+    name: str
+    type: RequestType
+    nullable: bool = False
+    max_length: int = 16
+    minimum: int = 0
+    maximum: int = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureViewContract:
+    """A feature view as the layers see it: keys, columns in order, and how long a row may be served.
+
+    A row of instant h becomes available at h + the use case's `lag` and is served in
+    `[available_at, available_at + ttl)`; past that its values are absent, offline and online alike.
+    """
+
+    name: str
+    join_keys: tuple[str, ...]
+    columns: tuple[Column, ...]
+    ttl: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """The label's column and the longest time from a prediction to its label, after which the window is mature."""
+
+    name: str
+    max_delay: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataInterval:
+    """Half-open `[start, end)`, both aware and in UTC."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for name, instant in (("start", self.start), ("end", self.end)):
+            if instant.utcoffset() != timedelta(0):
+                raise ValueError(f"{name} of a data interval must be in UTC, got {instant.isoformat()}")
+        if self.start >= self.end:
+            raise ValueError(f"a data interval must not be empty: {self.start.isoformat()} >= {self.end.isoformat()}")
+
+    def __contains__(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+    def __str__(self) -> str:
+        return f"[{self.start.isoformat()}, {self.end.isoformat()})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UseCase:
+    """One use case, declared once; everything the platform does for it is derived from this.
+
+    `step` is the distance of the grid's instants, `lag` the time from an instant to when its rows may be
+    served. `request_features` maps a request and its view features (a value is None when absent) to the
+    request-time features; training and serving both call it.
+    """
+
+    name: str
+    owner: str
+    description: str
+    task_type: TaskType
+    feature_service: str
+    views: tuple[FeatureViewContract, ...]
+    request: tuple[RequestField, ...]
+    request_columns: tuple[Column, ...]
+    request_features: Callable[[Mapping[str, object], Mapping[str, Value]], dict[str, Value]]
+    label: Label
+    step: timedelta
+    lag: timedelta
+    gate_window: timedelta
+    decision_threshold: float
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.vector]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"{self.name}: columns {twice} are declared twice; a vector's names must be unique")
+
+    @property
+    def view_columns(self) -> tuple[Column, ...]:
+        """The feature service's columns, in its order."""
+        return tuple(column for view in self.views for column in view.columns)
+
+    @property
+    def vector(self) -> tuple[Column, ...]:
+        """What the model may see and the prediction log keeps: the feature service, then request-time features."""
+        return self.view_columns + self.request_columns
+
+    def floor(self, moment: datetime) -> datetime:
+        """The newest instant of the grid at or before `moment`."""
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        return epoch + (moment - epoch) // self.step * self.step
