@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     clock: str = Field(default="system", description="'system' or 'file:PATH' of a replay clock")
     bind: str = Field(default="127.0.0.1", description="address that every server binds")
     serving_port: int = Field(
-        default=3000, description="prediction service of the first use case; each next one adds 1"
+        default=3000, description="prediction service of the first use case; the next adds 1"
     )
     mlflow_port: int = Field(default=5000, description="MLflow server")
     airflow_port: int = Field(default=8080, description="Airflow API server and UI")

@@ -44,5 +44,5 @@ def population(data_dir: Path, use_case: str) -> Path:
 
 
 def labels(data_dir: Path, use_case: str) -> Path:
-    """What came of it: the request's key fields, `label` (null: there will be none), `outcome`, `known_at`, by its day."""
+    """What came of it: key fields, `label` (null: there will be none), `outcome`, `known_at`, by day of `known_at`."""
     return data_dir / "lake" / "gold" / f"{use_case}__labels"

@@ -30,7 +30,7 @@ class PackagedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """`vector` is the use case's vector, names and types, as trained; `numeric` and `categorical` the model's inputs."""
+    """`vector` is the use case's vector, names and types; `numeric` and `categorical` the model's inputs, in order."""
 
     use_case: str
     feature_service: str
