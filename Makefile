@@ -1,0 +1,53 @@
+# The two commands that a newcomer needs are `make demo` and `make test`; logic lives in Python.
+.DEFAULT_GOAL := help
+.PHONY: help setup up demo test test-long lint lock feast-ui bench clean
+.DELETE_ON_ERROR:
+
+UV := .uv/bin/uv
+PYTHON := .venv/bin/python
+ARGS ?=
+
+help: ## Print what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.uv/installed: infra/locks/uv.txt
+	python3 -m venv .uv
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
+	@touch $@
+
+.venv/installed: .uv/installed infra/locks/all.txt
+	$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes infra/locks/all.txt
+	@touch $@
+
+setup: .venv/installed ## Install, then make the folder of state: secrets, keys, databases, feature registry
+	$(PYTHON) -m infra.local.setup $(ARGS)
+
+up: setup ## Start every server and stay; Ctrl-C ends them
+	$(PYTHON) -m infra.local.up $(ARGS)
+
+demo: .venv/installed ## Play the loop on the flights of 2013; ARGS=--exit ends when it is done
+	$(PYTHON) -m infra.local.demo $(ARGS)
+
+test: .venv/installed ## Run the tests, print coverage; ARGS="tests/serving -k swap" for some of them
+	$(PYTHON) -m pytest -m "not long" --cov --cov-report=term:skip-covered $(ARGS)
+
+test-long: .venv/installed ## Run the tests that take minutes
+	$(PYTHON) -m pytest -m long $(ARGS)
+
+lint: .venv/installed ## Check style, format and types
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+lock: .uv/installed ## Resolve the dependencies anew; ARGS=--upgrade takes newer versions
+	$(UV) run --no-project --python 3.11 infra/local/lock.py --uv $(UV) $(ARGS)
+
+feast-ui: setup ## Show the feature store in Feast's own user interface
+	$(PYTHON) -m infra.local.feast_ui $(ARGS)
+
+bench: .venv/installed ## Measure the machine's share of the loop: latency, throughput, seconds of each step
+	$(PYTHON) -m infra.local.bench $(ARGS)
+
+clean: ## Remove the environments and caches; state in var/ stays
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
