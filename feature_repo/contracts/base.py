@@ -95,9 +95,9 @@ class DataInterval:
 class UseCase:
     """One use case, declared once; everything the platform does for it is derived from this.
 
-    `step` is the distance of the grid's instants, `lag` the time from an instant to when its rows may be
-    served. `request_features` maps a request and its view features (a value is None when absent) to the
-    request-time features; training and serving both call it.
+    `sources` are the names of what is ingested for it. `step` is the distance of the grid's instants, `lag` the time
+    from an instant to when its rows may be served. `request_features` maps a request and its view features (a value
+    is None when absent) to the request-time features; training and serving both call it.
     """
 
     name: str
@@ -105,6 +105,7 @@ class UseCase:
     description: str
     task_type: TaskType
     feature_service: str
+    sources: tuple[str, ...]
     views: tuple[FeatureViewContract, ...]
     request: tuple[RequestField, ...]
     request_columns: tuple[Column, ...]
