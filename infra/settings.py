@@ -4,6 +4,7 @@ A setting is an address with an embedded default; the address decides what runs.
 files under `<data_dir>/secrets`, made at first start with mode 0600.
 """
 
+import base64
 import os
 import secrets
 from functools import cached_property
@@ -26,15 +27,23 @@ SECRET_NAMES = (
 )
 
 
+NO_TELEMETRY = {
+    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "FEAST_USAGE": "False",
+    "GX_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", frozen=True, extra="forbid")
 
     data_dir: Path = Field(default=Path("var"), description="folder of all state")
     clock: str = Field(default="system", description="'system' or 'file:PATH' of a replay clock")
     bind: str = Field(default="127.0.0.1", description="address that every server binds")
-    serving_port: int = Field(
-        default=3000, description="prediction service of the first use case; the next adds 1"
-    )
+    serving_port: int = Field(default=3000, description="prediction service of the first use case; the next adds 1")
     mlflow_port: int = Field(default=5000, description="MLflow server")
     airflow_port: int = Field(default=8080, description="Airflow API server and UI")
     monitoring_port: int = Field(default=9100, description="monitoring page and metrics")
@@ -99,7 +108,7 @@ class Settings(BaseSettings):
         folder = self.root / "secrets"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in SECRET_NAMES:
-            write_secret(folder / name, secrets.token_urlsafe(32).encode())
+            write_secret(folder / name, base64.urlsafe_b64encode(secrets.token_bytes(32)))
 
 
 def write_secret(path: Path, value: bytes) -> None:
@@ -113,9 +122,13 @@ def write_secret(path: Path, value: bytes) -> None:
 
 
 def child_environment(settings: Settings, extra: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment for a child process: this one's, with the installation's folder and clock made absolute."""
-    clock = settings.clock
-    if clock.startswith("file:"):
-        clock = f"file:{Path(clock.removeprefix('file:')).absolute()}"
-    own = {"FLYWHEEL_DATA_DIR": str(settings.root), "FLYWHEEL_CLOCK": clock}
-    return {**os.environ, **own, **(extra or {})}
+    """The environment for a child process: this one's, and every setting, with its paths made absolute.
+
+    No library of ours reports home about its use.
+    """
+    values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
+    values["data_dir"] = str(settings.root)
+    if settings.clock.startswith("file:"):
+        values["clock"] = f"file:{Path(settings.clock.removeprefix('file:')).absolute()}"
+    own = {f"FLYWHEEL_{name.upper()}": value for name, value in values.items()}
+    return {**os.environ, **NO_TELEMETRY, **own, **(extra or {})}
