@@ -18,6 +18,9 @@ from feature_repo.contracts.base import (
 
 NEW_YORK = ZoneInfo("America/New_York")
 
+# Each key's row is written anew at the first instant of a day, changed or not: no healthy row is older than a day.
+TTL = timedelta(hours=30)
+
 
 def floats(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name=name, type=ColumnType.FLOAT32) for name in names)
@@ -42,6 +45,127 @@ def request_features(request: Mapping[str, object], features: Mapping[str, Value
     }
 
 
+VIEWS = (
+    FeatureViewContract(
+        name="origin_traffic",
+        join_keys=("origin",),
+        columns=floats(
+            "origin_departures_1h",
+            "origin_departure_delay_1h",
+            "origin_departure_late_share_1h",
+            "origin_departure_delay_3h",
+            "origin_departure_late_share_3h",
+            "origin_departure_surplus_3h",
+            "origin_departure_delay_24h",
+            "origin_departures_today",
+            "origin_departure_delay_today",
+            "origin_departure_late_share_today",
+            "origin_departure_surplus_today",
+            "origin_arrival_delay_3h",
+            "origin_block_surplus_3h",
+            "origin_overdue_count",
+            "origin_overdue_share",
+            "origin_overdue_15_share",
+            "origin_overdue_minutes",
+            "origin_cancelled_share_today",
+            "origin_planned_next_3h",
+        ),
+        ttl=TTL,
+    ),
+    FeatureViewContract(
+        name="carrier_traffic",
+        join_keys=("carrier",),
+        columns=floats(
+            "carrier_departure_delay_today",
+            "carrier_departure_late_share_today",
+            "carrier_departure_surplus_today",
+            "carrier_arrival_delay_today",
+            "carrier_departure_delay_24h",
+            "carrier_departure_late_share_24h",
+            "carrier_arrival_delay_24h",
+            "carrier_arrival_delay_168h",
+            "carrier_arrival_late_share_168h",
+            "carrier_overdue_share",
+            "carrier_overdue_minutes",
+            "carrier_cancelled_share_today",
+        ),
+        ttl=TTL,
+    ),
+    FeatureViewContract(
+        name="destination_traffic",
+        join_keys=("destination",),
+        columns=floats(
+            "destination_departure_delay_6h",
+            "destination_departure_surplus_6h",
+            "destination_arrival_delay_6h",
+            "destination_arrival_delay_24h",
+            "destination_arrival_delay_168h",
+            "destination_arrival_late_share_168h",
+            "destination_block_surplus_6h",
+            "destination_block_surplus_24h",
+            "destination_overdue_share",
+            "destination_overdue_minutes",
+        ),
+        ttl=TTL,
+    ),
+    FeatureViewContract(
+        name="origin_carrier_traffic",
+        join_keys=(
+            "origin",
+            "carrier",
+        ),
+        columns=floats(
+            "origin_carrier_departure_delay_3h",
+            "origin_carrier_departure_delay_today",
+            "origin_carrier_departure_late_share_today",
+            "origin_carrier_departure_surplus_today",
+            "origin_carrier_departure_delay_24h",
+            "origin_carrier_departure_late_share_24h",
+            "origin_carrier_arrival_delay_24h",
+            "origin_carrier_overdue_count",
+            "origin_carrier_overdue_share",
+            "origin_carrier_overdue_minutes",
+        ),
+        ttl=TTL,
+    ),
+    FeatureViewContract(
+        name="origin_weather",
+        join_keys=("origin",),
+        columns=floats(
+            "weather_temperature",
+            "weather_dew_point",
+            "weather_humidity",
+            "weather_wind_direction",
+            "weather_wind_speed",
+            "weather_wind_gust",
+            "weather_precipitation",
+            "weather_pressure",
+            "weather_visibility",
+            "weather_visibility_lowest_6h",
+            "weather_precipitation_highest_6h",
+            "weather_wind_speed_highest_3h",
+            "weather_pressure_change_3h",
+        ),
+        ttl=TTL,
+    ),
+    FeatureViewContract(
+        name="aircraft",
+        join_keys=("tail_number",),
+        columns=(
+            Column(name="aircraft_back_at", type=ColumnType.INT64),
+            *floats(
+                "aircraft_departure_delay",
+                "aircraft_arrival_delay",
+                "aircraft_departure_delay_before",
+                "aircraft_waiting",
+                "aircraft_block_minutes",
+                "aircraft_legs_today",
+            ),
+        ),
+        ttl=TTL,
+    ),
+)
+
 FLIGHT_DELAY = UseCase(
     name="flight_delay",
     owner="flight-operations",
@@ -49,23 +173,7 @@ FLIGHT_DELAY = UseCase(
     task_type=TaskType.BINARY_CLASSIFICATION,
     feature_service="flight_delay_v1",
     sources=("flights", "weather"),
-    views=(
-        FeatureViewContract(
-            name="origin_weather",
-            join_keys=("origin",),
-            columns=floats("weather_temperature", "weather_wind_speed", "weather_precipitation", "weather_visibility"),
-            ttl=timedelta(hours=6),
-        ),
-        FeatureViewContract(
-            name="aircraft",
-            join_keys=("tail_number",),
-            columns=(
-                Column(name="aircraft_back_at", type=ColumnType.INT64),
-                *floats("aircraft_last_departure_delay"),
-            ),
-            ttl=timedelta(days=3),
-        ),
-    ),
+    views=VIEWS,
     request=(
         RequestField(name="carrier", type=RequestType.STRING, max_length=3),
         RequestField(name="flight", type=RequestType.INTEGER, maximum=9999),
