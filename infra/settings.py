@@ -24,6 +24,7 @@ SECRET_NAMES = (
     "airflow_password",
     "airflow_jwt",
     "airflow_fernet",
+    "airflow_session_key",
 )
 
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
         description="'write': an answer is in the operating system's hands before it is sent, on disk within 50 ms; "
         "'fsync': on disk before it is sent",
     )
+    chaos: str = Field(default="", description="tests only: the named point at which a process kills itself, as -9")
 
     @cached_property
     def root(self) -> Path:
@@ -119,6 +121,11 @@ def write_secret(path: Path, value: bytes) -> None:
         return
     with os.fdopen(descriptor, "wb") as file:
         file.write(value)
+
+
+def forbid_telemetry() -> None:
+    """For a process started by hand: no library of ours reports home about its use. Call before importing it."""
+    os.environ.update(NO_TELEMETRY)
 
 
 def child_environment(settings: Settings, extra: dict[str, str] | None = None) -> dict[str, str]:

@@ -1,0 +1,138 @@
+"""A client of Airflow's REST interface, no more than the local commands need.
+
+It waits for a use case's four DAGs to be quiet by what Airflow has recorded: no run queued or running, and no asset
+event that a DAG waits for without having been given to a run.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from feature_repo.contracts.base import DataInterval
+from infra.local.airflow_server import ADMIN
+from infra.local.errors import AirflowError
+from infra.settings import Settings
+
+STAGES = ("features", "monitoring", "training", "release")
+UNFINISHED = ("queued", "running", "restarting", "deferred")
+POLL_SECONDS = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class DagRun:
+    dag_id: str
+    run_id: str
+    state: str
+    queued_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def stage(self) -> str:
+        return self.dag_id.rpartition("__")[2]
+
+
+def dag_ids(use_case: str) -> tuple[str, ...]:
+    return tuple(f"{use_case}__{stage}" for stage in STAGES)
+
+
+class AirflowClient:
+    """Logs in at the first request, and again when the token has expired."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._password = settings.secret("airflow_password")
+        self._http = httpx.Client(base_url=settings.airflow_url, timeout=30)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _log_in(self) -> None:
+        answer = self._http.post("/auth/token", json={"username": ADMIN, "password": self._password})
+        if answer.status_code != httpx.codes.CREATED:
+            raise AirflowError(f"Airflow refused the log-in of {ADMIN}: {answer.status_code}")
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def request(self, method: str, path: str, **arguments: Any) -> Any:  # noqa: ANN401
+        """The JSON of an answer. Raises AirflowError with Airflow's reason if it is not a success."""
+        if "Authorization" not in self._http.headers:
+            self._log_in()
+        answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            self._log_in()
+            answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        if not answer.is_success:
+            raise AirflowError(f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}")
+        return answer.json()
+
+    def health(self) -> dict[str, dict[str, str | None]]:
+        """Component to its status and latest heartbeat; needs no log-in."""
+        health: dict[str, dict[str, str | None]] = self._http.get("/api/v2/monitor/health").raise_for_status().json()
+        return health
+
+    def parsed_at(self, dag_id: str) -> datetime | None:
+        """When the DAG processor last read the DAG, None if it never did."""
+        dags = self.request("GET", "/dags", params={"dag_id_pattern": dag_id, "limit": 100})["dags"]
+        moments = [dag["last_parsed_time"] for dag in dags if dag["dag_id"] == dag_id]
+        return datetime.fromisoformat(moments[0]) if moments and moments[0] else None
+
+    def unpause(self, use_case: str) -> None:
+        for dag_id in dag_ids(use_case):
+            self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def trigger(self, dag_id: str, interval: DataInterval | None = None) -> str:
+        """Start a run, by hand; returns its id."""
+        body: dict[str, Any] = {"logical_date": None, "conf": {}}
+        if interval:
+            body["data_interval_start"] = interval.start.isoformat()
+            body["data_interval_end"] = interval.end.isoformat()
+            body["logical_date"] = interval.start.isoformat()
+        run_id: str = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
+        return run_id
+
+    def runs(self, use_case: str, *, since: datetime) -> list[DagRun]:
+        """Runs of the use case's DAGs that were queued at or after `since` (wall time), oldest first."""
+        found = []
+        for dag_id in dag_ids(use_case):
+            parameters = {"order_by": "-id", "limit": 100}
+            for run in self.request("GET", f"/dags/{dag_id}/dagRuns", params=parameters)["dag_runs"]:
+                queued_at = datetime.fromisoformat(run["queued_at"])
+                if queued_at >= since or run["state"] in UNFINISHED:
+                    ended_at = datetime.fromisoformat(run["end_date"]) if run["end_date"] else None
+                    fields = {"run_id": run["dag_run_id"], "state": run["state"]}
+                    found.append(DagRun(dag_id=dag_id, queued_at=queued_at, ended_at=ended_at, **fields))
+        return sorted(found, key=lambda run: run.queued_at)
+
+    def has_waiting_events(self, use_case: str) -> bool:
+        """Whether an asset rang for one of the use case's DAGs and no run was made for it yet."""
+        for dag_id in dag_ids(use_case):
+            parameters = {"limit": 1}
+            answer = self._http.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents", params=parameters)
+            if answer.is_success and answer.json()["total_entries"]:
+                return True
+        return False
+
+    def wait_until_quiet(self, use_case: str, *, since: datetime, timeout_seconds: float) -> list[DagRun]:
+        """Every run since then, once nothing runs, is queued or has been rung for.
+
+        Raises AirflowError, naming what still runs, if that takes longer than `timeout_seconds`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            # Events first: one that becomes a run between the two looks is seen by the second.
+            waiting = self.has_waiting_events(use_case)
+            runs = self.runs(use_case, since=since)
+            unfinished = [f"{run.dag_id} ({run.state})" for run in runs if run.state in UNFINISHED]
+            if runs and not waiting and not unfinished:
+                return runs
+            if time.monotonic() > deadline:
+                what = ", ".join(unfinished) or ("an event that no run took" if waiting else "no run at all")
+                raise AirflowError(f"{use_case} was not quiet within {timeout_seconds:.0f} s: {what}")
+            time.sleep(POLL_SECONDS)
+
+    def failed_tasks(self, run: DagRun) -> list[str]:
+        """Ids of the run's tasks that failed, for a message."""
+        path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
+        tasks = self.request("GET", path, params={"limit": 100})["task_instances"]
+        return [task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed")]

@@ -1,0 +1,108 @@
+"""Makes an installation: secrets, keys, databases, feature registry. Run again, it changes nothing that exists.
+
+No password is ever printed or has a default: each is made here, in a file that only its owner reads.
+"""
+
+import errno
+import fcntl
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import typer
+
+from feature_repo.contracts import USE_CASES, control, prediction_log
+from infra.local import airflow_server, keys, mlflow_server
+from infra.local.errors import InstallationError
+from infra.settings import Settings, child_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+MINIMUM_FREE_BYTES = 2 * 1024**3
+
+
+def require_space(settings: Settings) -> None:
+    """Raises InstallationError if the disk is nearly full: better now than in the middle of a write."""
+    free = shutil.disk_usage(settings.root).free
+    if free < MINIMUM_FREE_BYTES:
+        raise InstallationError(
+            f"{free / 1024**2:.0f} MiB are free under {settings.root}, {MINIMUM_FREE_BYTES / 1024**2:.0f} MiB are "
+            "needed; make room, or set FLYWHEEL_DATA_DIR to a folder on another disk"
+        )
+
+
+@contextmanager
+def sole_user(settings: Settings) -> Iterator[None]:
+    """Hold the data folder for one set-up or one set of servers. Raises InstallationError if another holds it."""
+    with (settings.root / "in-use").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise InstallationError(
+                f"another Flywheel runs in {settings.root}; end it, or set FLYWHEEL_DATA_DIR to another folder"
+            ) from error
+        yield
+
+
+def make_databases(settings: Settings) -> None:
+    for database, ddl in ((settings.control_database, control.DDL), (settings.prediction_log, prediction_log.DDL)):
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.executescript(ddl)
+
+
+def run_layer(settings: Settings, *arguments: str) -> None:
+    """Run a layer's own command. Raises InstallationError with its last line."""
+    command = [sys.executable, "-m", *arguments]
+    environment = child_environment(settings)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last_lines = "\n".join(done.stderr.strip().splitlines()[-5:])
+        raise InstallationError(f"python -m {' '.join(arguments)} ended with {done.returncode}: {last_lines}")
+
+
+def make_feature_store(settings: Settings) -> None:
+    run_layer(settings, "feature_repo", "apply")
+    for use_case in USE_CASES:
+        run_layer(settings, "feature_repo", "reference", use_case)
+
+
+def set_up(settings: Settings) -> None:
+    """Everything that a first start needs. Raises InstallationError, in a sentence, if it cannot be made."""
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        require_space(settings)
+        settings.make_secrets()
+        keys.make_model_keys(settings.root / "secrets")
+        make_databases(settings)
+        steps = (mlflow_server.set_up, airflow_server.set_up, make_feature_store)
+        with ThreadPoolExecutor(len(steps)) as threads:
+            for done in [threads.submit(step, settings) for step in steps]:
+                done.result()
+    except OSError as error:
+        raise InstallationError(
+            f"{error.filename or settings.root}: {error.strerror}; the set-up is not done"
+        ) from error
+
+
+def main() -> None:
+    """Make the installation under FLYWHEEL_DATA_DIR (default: var/)."""
+    settings = Settings()
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with sole_user(settings):
+            set_up(settings)
+    except (InstallationError, OSError) as error:
+        typer.echo(f"setup: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"ready in {settings.root}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,53 @@
+"""`make up`: every server of the installation, until Ctrl-C."""
+
+import signal
+import time
+
+import typer
+
+from infra.local.airflow import AirflowClient
+from infra.local.errors import InstallationError
+from infra.local.ports import require_free_ports
+from infra.local.processes import Supervisor, commands
+from infra.local.readiness import readiness
+from infra.local.setup import sole_user
+from infra.settings import Settings
+
+
+def addresses(settings: Settings) -> str:
+    secrets = settings.root / "secrets"
+    return (
+        f"Airflow     {settings.airflow_url}  user admin, password in {secrets / 'airflow_password'}\n"
+        f"MLflow      {settings.mlflow_url}  user flywheel, password in {secrets / 'mlflow_password'}\n"
+        f"Service     http://{settings.bind}:{settings.serving_port}  key in {secrets / 'serving_api_key'}\n"
+        f"Monitoring  http://{settings.bind}:{settings.monitoring_port}  token in {secrets / 'monitoring_token'}\n"
+    )
+
+
+def stay(settings: Settings) -> None:
+    """Start everything, then wait for a signal. Raises InstallationError as soon as a process ends by itself."""
+    require_free_ports(settings)
+    checks = readiness(settings, AirflowClient(settings))
+    with sole_user(settings), Supervisor(settings=settings, commands=commands(), readiness=checks) as supervisor:
+        supervisor.start(*supervisor.commands)
+        supervisor.wait()
+        typer.echo(addresses(settings) + "Ctrl-C ends them.")
+        while True:
+            supervisor.check()
+            time.sleep(1)
+
+
+def main() -> None:
+    """Start every server and stay until Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        stay(Settings())
+    except InstallationError as error:
+        typer.echo(f"up: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("ended")
+
+
+if __name__ == "__main__":
+    typer.run(main)
