@@ -1,0 +1,224 @@
+"""Reads what a demo left behind: the client's ledger, the prediction log, labels, the control database.
+
+Every figure of the report is computed from these files after the fact and from nothing that the demo kept in memory.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from feature_repo.contracts import lake
+from infra.clock import from_microseconds
+from infra.local.ledger import Round, rounds_of
+from infra.settings import Settings
+
+LATE_MINUTES = 15.0
+
+# The lake's labels first; of the last flights, whose labels no workflow has brought in yet, what the feed knows came
+# of them. A flight that was cancelled or diverted has no label in either.
+ANSWERS = """
+WITH truth AS (
+    SELECT carrier, flight, origin, epoch_us(scheduled_departure) AS scheduled_departure,
+        CAST(any_value(delay_minutes) >= {late} AS DOUBLE) AS label
+    FROM read_parquet($feed) WHERE event = 'arrived'
+    GROUP BY ALL
+), mature AS (
+    SELECT carrier, flight, origin, epoch_us(scheduled_departure) AS scheduled_departure,
+        true AS known, CAST(any_value(label) AS DOUBLE) AS label
+    FROM {labels}
+    GROUP BY ALL
+)
+SELECT asked.*, frozen.probability AS frozen, coalesce(known, false) AS mature,
+    CASE WHEN known THEN mature.label ELSE truth.label END AS label
+FROM asked
+LEFT JOIN frozen USING (prediction_id)
+LEFT JOIN mature USING (carrier, flight, origin, scheduled_departure)
+LEFT JOIN truth USING (carrier, flight, origin, scheduled_departure)
+ORDER BY asked.sequence
+"""
+NO_LABELS = """(SELECT NULL AS carrier, NULL AS flight, NULL AS origin, NULL::TIMESTAMPTZ AS scheduled_departure,
+    NULL AS label LIMIT 0)"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where the files of one demo lie."""
+
+    settings: Settings
+    use_case: str
+    feed: Path
+
+    @property
+    def ledger(self) -> Path:
+        return self.settings.root / "ledger.db"
+
+    @property
+    def frozen(self) -> Path:
+        """What the first model would have answered, by `python -m serving score --version 1`."""
+        return self.settings.root / "frozen.parquet"
+
+
+@contextmanager
+def reading(database: Path, **attached: Path) -> Iterator[sqlite3.Connection]:
+    """A read-only connection; other databases under the names given. Rows come as mappings."""
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+    connection.row_factory = sqlite3.Row
+    try:
+        for name, path in attached.items():
+            connection.execute(f"ATTACH ? AS {name}", [f"{path.absolute().as_uri()}?mode=ro"])
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_rows(database: Path, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
+    with reading(database) as connection:
+        return [dict(row) for row in connection.execute(query, parameters or {})]
+
+
+def read_answers(places: Places) -> pa.Table:
+    """Every live answer: round, model version, probability, the first model's (`frozen`), `label`, `mature`."""
+    query = """
+        SELECT sequence, round, prediction_id, model_version, probability, latency_seconds,
+            carrier, flight, origin, scheduled_departure
+        FROM requests WHERE failure IS NULL AND NOT replayed ORDER BY sequence"""
+    rows = read_rows(places.ledger, query)
+    connection = duckdb.connect()
+    connection.register("asked", pa.Table.from_pylist(rows, ASKED))
+    frozen = connection.read_parquet(str(places.frozen))
+    connection.register("frozen", frozen)
+    folder = lake.labels(places.settings.root, places.use_case)
+    labels = f"read_parquet('{folder}/*/*.parquet')" if any(folder.glob("*/*.parquet")) else NO_LABELS
+    statement = ANSWERS.format(labels=labels, late=LATE_MINUTES)
+    return connection.execute(statement, {"feed": str(places.feed / "flights.parquet")}).to_arrow_table()
+
+
+ASKED = pa.schema(
+    {
+        "sequence": pa.int64(),
+        "round": pa.int64(),
+        "prediction_id": pa.string(),
+        "model_version": pa.string(),
+        "probability": pa.float64(),
+        "latency_seconds": pa.float64(),
+        "carrier": pa.string(),
+        "flight": pa.int64(),
+        "origin": pa.string(),
+        "scheduled_departure": pa.int64(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    round: int
+    sent_at_wall: int
+    reason: str
+
+
+def read_failures(places: Places) -> list[Failure]:
+    """Every request that was not answered, replayed ones included."""
+    query = "SELECT round, sent_at_wall, failure AS reason FROM requests WHERE failure IS NOT NULL ORDER BY sequence"
+    return [Failure(**row) for row in read_rows(places.ledger, query)]
+
+
+def count_disagreements(places: Places) -> int:
+    """Acknowledged answers that the prediction log does not have, or has with another probability or version."""
+    query = """
+        SELECT count(*) FROM requests LEFT JOIN log.predictions USING (prediction_id)
+        WHERE requests.failure IS NULL AND (
+            predictions.prediction_id IS NULL OR predictions.model_version <> requests.model_version
+            OR abs(predictions.probability - requests.probability) > 1e-9)"""
+    with reading(places.ledger, log=places.settings.prediction_log) as connection:
+        num_rows: int = connection.execute(query).fetchone()[0]
+    return num_rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedVersion:
+    """One release, its training and the incident that asked for it; wall times in microseconds."""
+
+    incident: str | None
+    alarmed_at_wall: int | None
+    cause: str | None
+    run: str | None
+    version: str
+    gate: dict[str, Any]
+    alias_set_at_wall: int
+    served_at_wall: int | None
+
+
+RELEASES = """
+SELECT
+    incident.incident_id AS incident, incident.opened_at_wall AS alarmed_at_wall, incident.cause AS cause,
+    trainings.run_id AS run, releases.model_version AS version, trainings.gate AS gate,
+    releases.alias_set_at_wall AS alias_set_at_wall, releases.served_at_wall AS served_at_wall
+FROM releases
+LEFT JOIN trainings USING (training_id)
+LEFT JOIN incidents AS incident ON incident.incident_id = (
+    SELECT incident_id FROM incidents WHERE training_id = releases.training_id ORDER BY opened_at_wall LIMIT 1)
+WHERE releases.use_case = :use_case
+ORDER BY releases.alias_set_at_wall
+"""
+
+
+def read_releases(places: Places) -> list[ReleasedVersion]:
+    rows = read_rows(places.settings.control_database, RELEASES, {"use_case": places.use_case})
+    return [ReleasedVersion(**{**row, "gate": json.loads(row["gate"] or "{}")}) for row in rows]
+
+
+def read_rounds(places: Places) -> list[Round]:
+    with reading(places.ledger) as connection:
+        return rounds_of(connection)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What the monitoring made of one window; `drift` is the greatest distance over its threshold, 1 alarms."""
+
+    window_end: datetime
+    drift: float | None
+    decision: str
+    budget: float | None
+
+
+def read_judgements(places: Places) -> list[Judgement]:
+    query = "SELECT window_end, result FROM monitoring_results WHERE use_case = :use_case ORDER BY window_end"
+    rows = read_rows(places.settings.control_database, query, {"use_case": places.use_case})
+    return [judgement(from_microseconds(row["window_end"]), json.loads(row["result"])) for row in rows]
+
+
+def judgement(window_end: datetime, result: dict[str, Any]) -> Judgement:
+    drift = result.get("drift") or {}
+    ratios = [column["distance"] / column["threshold"] for column in drift.get("columns", ()) if column["triggers"]]
+    return Judgement(
+        window_end=window_end,
+        drift=max(ratios, default=None),
+        decision=result["decision"],
+        budget=(drift.get("thresholds") or {}).get("budget"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOutcome:
+    state: str
+    cause: str | None
+
+
+def read_trainings(places: Places) -> list[TrainingOutcome]:
+    """Each training with the cause of its first incident, in order."""
+    query = """
+        SELECT state, (
+            SELECT cause FROM incidents WHERE incidents.training_id = trainings.training_id
+            ORDER BY opened_at_wall LIMIT 1) AS cause
+        FROM trainings WHERE use_case = :use_case ORDER BY admitted_at_wall"""
+    rows = read_rows(places.settings.control_database, query, {"use_case": places.use_case})
+    return [TrainingOutcome(**row) for row in rows]
