@@ -41,5 +41,5 @@ def configure_logs(layer: str) -> None:
 
 
 def logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger_name=name)
     return bound
