@@ -5,6 +5,7 @@ error of the layer's own tree ends as one line on standard error and its exit co
 """
 
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +16,12 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from feature_repo import quality as interval_quality
+from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
+from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError
+from feature_repo.ingest import ingest as ingest_interval
 from infra.logs import configure_logs
 from infra.settings import Settings
 
@@ -24,6 +29,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 errors = Console(stderr=True)
 
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="name of a use case, for example flight_delay")]
+Start = Annotated[str, typer.Option(help="first instant of the interval, ISO 8601; UTC if it names no offset")]
+End = Annotated[str, typer.Option(help="end of the interval, itself excluded")]
+
+
+def interval_of(start: str, end: str) -> DataInterval:
+    moments = [datetime.fromisoformat(text) for text in (start, end)]
+    first, last = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
+    return DataInterval(start=first, end=last)
 
 
 def declarations_of(use_case: str) -> ModuleType:
@@ -54,6 +67,40 @@ def reference(use_case: UseCaseName) -> None:
         pyarrow.parquet.write_table(table, temporary, compression="zstd")
         temporary.replace(path)
         typer.echo(f"{path}: {table.num_rows} rows")
+
+
+@app.command()
+def ingest(
+    use_case: UseCaseName,
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="one or more sources of the use case")],
+    start: Start,
+    end: End,
+) -> None:
+    """Validate what was delivered in an interval and put it into the lake: bronze, silver, quarantine."""
+    from feature_repo.suite import verdicts  # seconds of imports that no other command needs
+
+    settings, interval = Settings(), interval_of(start, end)
+    declared = {source.name: source for source in declarations_of(use_case).SOURCES}
+    for name in sources:
+        if name not in declared:
+            raise ValueError(f"{use_case} has no source {name!r}; there are: {', '.join(sorted(declared))}")
+    for name in sources:
+        report = ingest_interval(
+            use_case,
+            declared[name],
+            interval,
+            data_dir=settings.root,
+            control_database=settings.control_database,
+            engine=verdicts,
+            chaos=die_at(settings.chaos),
+        )
+        typer.echo(f"{name} {interval}: {report.summary}")
+
+
+@app.command()
+def quality(use_case: UseCaseName) -> None:
+    """Show the quality of every ingested interval, and why one was refused."""
+    Console().print(interval_quality.table_of(Settings().control_database, use_case_named(use_case).name))
 
 
 def main() -> None:

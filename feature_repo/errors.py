@@ -13,3 +13,37 @@ class FeatureRepoError(Exception):
 
 class PackageDataError(FeatureRepoError):
     """The files of the data package are missing or are not the ones that this code was checked against."""
+
+
+class DeliveryError(FeatureRepoError):
+    """A delivery cannot be taken as a file: corrupt, misnamed, a column gone, renamed or of another type."""
+
+
+class IntervalRefusedError(FeatureRepoError):
+    """An interval as a whole is not what its source should deliver: empty, or too many bad rows."""
+
+
+class LakeBusyError(FeatureRepoError):
+    """Another process is changing the same tables of the lake."""
+
+
+class ReferenceMissingError(FeatureRepoError):
+    """A rule refers to a reference table that the lake does not have."""
+
+
+class TransformError(FeatureRepoError):
+    """The SQL of a feature view, of the population or of the labels is missing or does not run."""
+
+
+class OnlineStoreError(FeatureRepoError):
+    """The online store cannot be written, or what is in it does not fit what is to be written."""
+
+
+class ParityError(FeatureRepoError):
+    """There is nothing to compare, or it cannot be compared."""
+
+
+class NothingToDoError(FeatureRepoError):
+    """The command has nothing to do, for a reason that is no failure."""
+
+    exit_code = 99

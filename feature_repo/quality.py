@@ -1,0 +1,80 @@
+"""The quality score of each ingested interval, in the control database, where monitoring and people read it.
+
+The score is the share of delivered rows that were not quarantined; a refused interval is marked `failed` with the
+sentence that said why.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from rich.table import Table
+
+from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.control import DDL
+from feature_repo.validation import Report
+from infra.clock import from_microseconds, to_microseconds
+
+
+@contextmanager
+def control(path: Path) -> Iterator[sqlite3.Connection]:
+    """The control database in one transaction, its tables made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=30)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(DDL)
+        with connection:
+            yield connection
+
+
+def record(database: Path, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
+    details = {"rows_by_rule": dict(report.rows_by_rule), "repeats": report.num_repeats}
+    counts = (report.num_rows, report.num_quarantined, report.num_warned, report.score, 0)
+    upsert(database, use_case, source, interval, counts, details)
+
+
+def record_failure(database: Path, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
+    upsert(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
+
+
+def upsert(
+    database: Path,
+    use_case: str,
+    source: str,
+    interval: DataInterval,
+    counts: tuple[int, int, int, float, int],
+    details: dict[str, object],
+) -> None:
+    """One row per interval: a rerun replaces what the run before it found."""
+    identity = (use_case, source, to_microseconds(interval.start), to_microseconds(interval.end))
+    with control(database) as connection:
+        connection.execute(
+            "INSERT OR REPLACE INTO quality (use_case, source, interval_start, interval_end, "
+            "num_rows, num_quarantined, num_warned, score, failed, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*identity, *counts, json.dumps(details, sort_keys=True)),
+        )
+
+
+def table_of(database: Path, use_case: str) -> Table:
+    """The use case's intervals, oldest first, for a person to read."""
+    table = Table(title=f"Quality of {use_case}")
+    for name in ("source", "start", "end"):
+        table.add_column(name)
+    for name in ("rows", "quarantined", "warned", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("broken rules, or why it was refused", overflow="fold")
+    with control(database) as connection:
+        rows = connection.execute(
+            "SELECT source, interval_start, interval_end, num_rows, num_quarantined, num_warned, score, failed, "
+            "details FROM quality WHERE use_case = ? ORDER BY interval_start, source",
+            (use_case,),
+        ).fetchall()
+    for source, start, end, num_rows, quarantined, warned, score, failed, details in rows:
+        parsed = json.loads(details)
+        found = parsed["reason"] if failed else ", ".join(f"{k} {n}" for k, n in parsed["rows_by_rule"].items())
+        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (start, end))
+        verdict = "refused" if failed else f"{score:.4f}"
+        table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, found)
+    return table
