@@ -1,0 +1,65 @@
+"""Becomes the BentoML server of a use case.
+
+`exec`, so that a supervisor's signals reach BentoML itself and no process of ours stands in between.
+"""
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from feature_repo.contracts import USE_CASES
+from infra.settings import Settings, child_environment
+from serving.errors import ServingError
+from serving.keys import read_verification_key
+
+KEEP_ALIVE_SECONDS = 75
+GRACEFUL_SHUTDOWN_SECONDS = 15
+
+
+def port_of(settings: Settings, use_case: str) -> int:
+    """The first use case has `serving_port`, each further one the next."""
+    return settings.serving_port + list(USE_CASES).index(use_case)
+
+
+def service_address(use_case: str) -> str:
+    """The service class of `flight_delay` is `FlightDelay`, so that nothing need be imported to find it."""
+    return f"serving.use_cases.{use_case}:{use_case.title().replace('_', '')}"
+
+
+def command(settings: Settings, use_case: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "bentoml", "serve", service_address(use_case)),
+        *("--host", settings.bind, "--port", str(port_of(settings, use_case))),
+        *("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)),
+        *("--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN_SECONDS)),
+    ]
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """BentoML's home inside the data folder: it keeps metrics of every service of a home in one place."""
+    own = {"BENTOML_HOME": str(settings.root / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
+    return child_environment(settings, own)
+
+
+def check(settings: Settings, use_case: str) -> None:
+    """Raises ServingError, FileNotFoundError or ValueError for what would otherwise fail inside a worker."""
+    for name in ("serving_api_key", "mlflow_reader_password"):
+        settings.secret(name)
+    read_verification_key(settings.root / "secrets" / "model_verification_key")
+    address = (settings.bind, port_of(settings, use_case))
+    with socket.socket(socket.AF_INET6 if ":" in settings.bind else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            problem = f"cannot bind {address[0]}:{address[1]}: {error.strerror}"
+            raise ServingError(f"{problem}; end what listens there, or set FLYWHEEL_SERVING_PORT") from error
+
+
+def become_service(settings: Settings, use_case: str) -> None:
+    check(settings, use_case)
+    (settings.root / "bentoml").mkdir(parents=True, exist_ok=True)
+    os.chdir(Path(__file__).parent.parent)
+    arguments = command(settings, use_case)
+    os.execve(arguments[0], arguments, environment(settings))  # noqa: S606
