@@ -1,0 +1,66 @@
+"""What the answers' own probabilities say where labels have not come: a suspicion, never an acquittal.
+
+If the probabilities were true, a row's expected log loss would be its entropy. A model that decays keeps believing
+itself, so a good estimate proves nothing; a bad one, answers near the base rate, is worth a look.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from monitoring.performance import entropy
+from monitoring.resampling import day_counts, draw_days
+from monitoring.sample import Floats, Sample
+from monitoring.spec import PerformancePolicy
+
+FEWEST_ROWS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Expected skill of the newest, unlabelled answers; `suspicious` if chance explains it less often than `budget`."""
+
+    num_rows: int
+    expected_skill: float | None
+    lowest_by_chance: float | None
+    suspicious: bool
+    reason: str
+
+
+def expected_skills(sums: Floats) -> Floats:
+    """Of (rows, summed probability, summed entropy) sums, (...,)."""
+    rows, positives, losses = sums[..., 0], sums[..., 1], sums[..., 2]
+    return np.asarray(1 - losses / rows / entropy(positives / rows))
+
+
+def expected_day_sums(sample: Sample) -> Floats:
+    _, day = np.unique(sample.day, return_inverse=True)
+    weights = (np.ones(len(sample)), sample.probability, entropy(sample.probability))
+    return np.stack([np.bincount(day, weights=weight) for weight in weights], axis=1)
+
+
+def estimate_performance(current: Sample, reference: Sample, *, policy: PerformancePolicy, seed: int = 0) -> Estimate:
+    """The expected skill of `current` against that of as many days drawn from the reference's held-out rows."""
+    if len(current) < FEWEST_ROWS or len(np.unique(reference.day)) < 2:
+        reason = f"insufficient: {len(current)} unlabelled rows; at least {FEWEST_ROWS} are needed"
+        return Estimate(
+            num_rows=len(current), expected_skill=None, lowest_by_chance=None, suspicious=False, reason=reason
+        )
+    sums = expected_day_sums(reference)
+    positions = draw_days(
+        len(sums),
+        window_days=len(np.unique(current.day)),
+        block_days=policy.block_days,
+        num_resamples=policy.num_resamples,
+        rng=np.random.default_rng(seed),
+    )
+    lowest = float(np.quantile(expected_skills(day_counts(positions, len(sums)) @ sums), policy.budget))
+    expected = float(expected_skills(expected_day_sums(current).sum(axis=0)))
+    suspicious = expected < lowest
+    return Estimate(
+        num_rows=len(current),
+        expected_skill=expected,
+        lowest_by_chance=lowest,
+        suspicious=suspicious,
+        reason=f"expected skill {expected:.3f}, {'below' if suspicious else 'not below'} {lowest:.3f}",
+    )

@@ -1,0 +1,148 @@
+"""Alarms become incidents, one per episode, and those that ask for a training enter the inbox in the same transaction.
+
+An episode begins with the first window that alarms and lasts until its incident is resolved or closed. A window that
+alarms again adds nothing, except that a training which ended without a release is asked for once more.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.control import DDL, IncidentState, TrainingState, incident_id
+from infra.clock import to_microseconds
+from monitoring.decision import Alarm
+
+ENDED = (IncidentState.RESOLVED, IncidentState.CLOSED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    incident_id: str
+    alert_group: str
+    state: str
+    asked: bool
+
+
+@contextmanager
+def control(path: Path) -> Iterator[sqlite3.Connection]:
+    """The control database in one immediate transaction, its tables made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(DDL)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+
+
+def ongoing(connection: sqlite3.Connection, use_case: str, group: str) -> Incident | None:
+    row = connection.execute(
+        "SELECT i.incident_id, i.alert_group, i.state, x.incident_id IS NOT NULL FROM incidents i "
+        "LEFT JOIN inbox x USING (incident_id) "
+        "WHERE i.use_case = ? AND i.alert_group = ? AND i.state NOT IN (?, ?) ORDER BY i.opened_at DESC LIMIT 1",
+        (use_case, group, *ENDED),
+    ).fetchone()
+    if row is None:
+        return None
+    return Incident(incident_id=row[0], alert_group=row[1], state=row[2], asked=bool(row[3]))
+
+
+def raise_alarm(
+    connection: sqlite3.Connection, use_case: str, alarm: Alarm, *, window: DataInterval, now: datetime, wall: datetime
+) -> str:
+    """Open the alarm's incident or go on with the ongoing one; returns its id."""
+    incident = ongoing(connection, use_case, alarm.group)
+    if incident is None:
+        identity = incident_id(use_case, alarm.group, window.end)
+        connection.execute(
+            "INSERT INTO incidents (incident_id, use_case, alert_group, severity, cause, opened_at, opened_at_wall, "
+            "state, reason, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO NOTHING",
+            (
+                identity,
+                use_case,
+                alarm.group,
+                alarm.severity,
+                alarm.cause,
+                to_microseconds(now),
+                to_microseconds(wall),
+                IncidentState.OPEN,
+                alarm.reason,
+                to_microseconds(now),
+            ),
+        )
+    else:
+        identity = incident.incident_id
+        connection.execute(
+            "UPDATE incidents SET severity = MIN(severity, ?), reason = ?, updated_at = ? WHERE incident_id = ?",
+            (alarm.severity, alarm.reason, to_microseconds(now), identity),
+        )
+    if alarm.retrain:
+        ask_for_training(connection, use_case, identity, now)
+    return identity
+
+
+def ask_for_training(connection: sqlite3.Connection, use_case: str, identity: str, now: datetime) -> None:
+    """An inbox entry, unclaimed: new, or once more if the training that claimed it ended without a better model."""
+    connection.execute(
+        "INSERT INTO inbox (incident_id, use_case, requested_at, claimed_by) VALUES (?, ?, ?, NULL) "
+        "ON CONFLICT (incident_id) DO NOTHING",
+        (identity, use_case, to_microseconds(now)),
+    )
+    claimed_in_vain = connection.execute(
+        "SELECT 1 FROM inbox x LEFT JOIN trainings t ON t.training_id = x.claimed_by "
+        "WHERE x.incident_id = ? AND x.claimed_by IS NOT NULL AND x.requested_at < ? "
+        "AND (t.training_id IS NULL OR t.state NOT IN (?, ?))",
+        (identity, to_microseconds(now), TrainingState.OPEN, TrainingState.PASSED),
+    ).fetchone()
+    if claimed_in_vain:
+        connection.execute(
+            "UPDATE inbox SET claimed_by = NULL, requested_at = ? WHERE incident_id = ?",
+            (to_microseconds(now), identity),
+        )
+        connection.execute("UPDATE incidents SET state = ? WHERE incident_id = ?", (IncidentState.OPEN, identity))
+
+
+def settle_quiet(
+    connection: sqlite3.Connection, use_case: str, *, quiet: Sequence[str], served_training: str, now: datetime
+) -> list[str]:
+    """End the incidents of groups that were quiet for a full window of the served version.
+
+    One that was answered by the training whose version serves is resolved; one that never asked for a training is
+    closed; one that still waits for its training stays. Returns the ids that ended.
+    """
+    ended = []
+    for group in quiet:
+        incident = ongoing(connection, use_case, group)
+        if incident is None:
+            continue
+        row = connection.execute(
+            "SELECT training_id FROM incidents WHERE incident_id = ?", (incident.incident_id,)
+        ).fetchone()
+        answered = row[0] == served_training or incident.state == IncidentState.RELEASED
+        if not answered and incident.asked and incident.state in (IncidentState.TRAINING, IncidentState.GATED):
+            continue
+        state = IncidentState.RESOLVED if answered else IncidentState.CLOSED
+        connection.execute("DELETE FROM inbox WHERE incident_id = ? AND claimed_by IS NULL", (incident.incident_id,))
+        connection.execute(
+            "UPDATE incidents SET state = ?, updated_at = ? WHERE incident_id = ?",
+            (state, to_microseconds(now), incident.incident_id),
+        )
+        ended.append(incident.incident_id)
+    return ended
+
+
+def num_unclaimed(path: Path, use_case: str) -> int:
+    """Entries of the inbox that no training has claimed."""
+    with control(path) as connection:
+        row = connection.execute(
+            "SELECT COUNT(*) FROM inbox WHERE use_case = ? AND claimed_by IS NULL", (use_case,)
+        ).fetchone()
+    return int(row[0])
