@@ -1,0 +1,144 @@
+"""The torch loop, in one place, read from top to bottom.
+
+Seeded per epoch rather than once, so that a training that was killed and goes on from its checkpoint sees the same
+batches, noise and dropout as one that was not: on a CPU it ends with the same bits.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from training.checkpoint import Epoch, load_checkpoint, save_checkpoint
+from training.models.ensemble import TabularModel
+from training.models.preprocessing import encode, fit_quantile_table, fit_vocabulary
+from training.rows import Rows
+from training.spec import FitSpec, ModelSpec
+
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # mapped numbers, masks, codes, labels
+EVALUATION_BATCH = 8192
+
+
+def fit(
+    train: Rows,
+    held_out: Rows,
+    *,
+    model_spec: ModelSpec,
+    spec: FitSpec,
+    identity: str,
+    checkpoint: Path,
+    on_epoch: Callable[[Epoch], None],
+) -> tuple[TabularModel, tuple[tuple[str, ...], ...], list[Epoch]]:
+    """Train on `train`, keep the epoch that is best on `held_out`, calibrate there.
+
+    Returns the model on the CPU, the vocabulary of each categorical input, and the history.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    vocabularies = tuple(
+        fit_vocabulary(column.astype(str), min_count=model_spec.min_category_count) for column in train.categorical.T
+    )
+    table = fit_quantile_table(
+        train.numeric, num_knots=model_spec.num_knots, mask_from_missing_share=model_spec.mask_from_missing_share
+    )
+    torch.manual_seed(spec.seed)
+    model = TabularModel(model_spec, table, tuple(len(vocabulary) + 1 for vocabulary in vocabularies)).to(device)
+    network = model.ensemble
+    # Preprocessing is not learned: it is done once, not once per epoch.
+    train_set, held_out_set = (prepare(model, rows, vocabularies, device) for rows in (train, held_out))
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True
+    )
+    steps_per_epoch = max(1, len(train) // spec.batch_size)
+    progress, best = load_checkpoint(checkpoint, identity, network, optimizer)
+
+    for number in range(len(progress.history), spec.num_epochs):
+        started = time.monotonic()
+        torch.manual_seed(spec.seed * 1_000 + number + 1)
+        order = torch.randperm(len(train)).to(device)
+        losses = torch.zeros((), device=device)
+        network.train()
+        for step in range(steps_per_epoch):
+            rows = order[step * spec.batch_size : (step + 1) * spec.batch_size]
+            mapped, masks, codes, labels = (tensor[rows] for tensor in train_set)
+            rate = learning_rate(spec, number * steps_per_epoch + step, spec.num_epochs * steps_per_epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                logits = network(mapped, masks, codes)  # (members, batch)
+            loss = binary_cross_entropy_with_logits(logits.float(), labels.expand_as(logits))
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses += loss.detach()
+        held_out_loss = float(
+            binary_cross_entropy_with_logits(predict_logits(model, held_out_set), held_out_set[3]).item()
+        )
+        epoch = Epoch(
+            number=number,
+            train_loss=float(losses.item()) / steps_per_epoch,
+            held_out_loss=held_out_loss,
+            seconds=time.monotonic() - started,
+        )
+        progress.history.append(epoch)
+        if progress.best is epoch:
+            best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        save_checkpoint(checkpoint, progress, network, best, optimizer)
+        on_epoch(epoch)
+
+    network.load_state_dict(best)
+    calibrate(model, predict_logits(model, held_out_set), held_out_set[3])
+    return model.cpu().eval(), vocabularies, progress.history
+
+
+def learning_rate(spec: FitSpec, step: int, num_steps: int) -> float:
+    """A short linear warm-up, then half a cosine down to zero."""
+    warm_up = max(1, int(num_steps * spec.warm_up_share))
+    if step < warm_up:
+        return spec.learning_rate * (step + 1) / warm_up
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, num_steps - warm_up)))
+
+
+def codes_of(rows: Rows, vocabularies: tuple[tuple[str, ...], ...]) -> Tensor:
+    """`(rows, num_categories)`, int64."""
+    columns = [
+        encode(column.astype(str), vocabulary)
+        for column, vocabulary in zip(rows.categorical.T, vocabularies, strict=True)
+    ]
+    return torch.from_numpy(np.stack(columns, axis=1) if columns else np.zeros((len(rows), 0), np.int64))
+
+
+@torch.no_grad()
+def prepare(model: TabularModel, rows: Rows, vocabularies: tuple[tuple[str, ...], ...], device: torch.device) -> Batch:
+    pieces = [
+        model.preprocessing(piece.to(device)) for piece in torch.split(torch.from_numpy(rows.numeric), EVALUATION_BATCH)
+    ]
+    mapped, masks = (torch.cat(parts) for parts in zip(*pieces, strict=True))
+    return mapped, masks, codes_of(rows, vocabularies).to(device), torch.from_numpy(rows.label).to(device)
+
+
+@torch.no_grad()
+def predict_logits(model: TabularModel, prepared: Batch) -> Tensor:
+    """The members' mean logit, `(rows,)`, in float32."""
+    model.ensemble.eval()
+    batches = zip(*(torch.split(tensor, EVALUATION_BATCH) for tensor in prepared[:3]), strict=True)
+    return torch.cat([model.ensemble(*batch).mean(0) for batch in batches])
+
+
+def calibrate(model: TabularModel, logits: Tensor, labels: Tensor) -> None:
+    """Platt scaling by Newton's method, in float64; a slope that would turn the order around is not taken."""
+    logits, labels = logits.double().cpu(), labels.double().cpu()
+    design = torch.stack([logits, torch.ones_like(logits)], dim=1)
+    parameters = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    for _ in range(20):
+        probability = torch.sigmoid(design @ parameters)
+        gradient = design.T @ (probability - labels)
+        curvature = design.T @ (design * (probability * (1 - probability)).unsqueeze(1))
+        parameters = parameters - torch.linalg.solve(curvature + 1e-6 * torch.eye(2, dtype=torch.float64), gradient)
+    if torch.isfinite(parameters).all() and parameters[0] > 0:
+        model.slope.fill_(float(parameters[0]))
+        model.intercept.fill_(float(parameters[1]))

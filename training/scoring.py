@@ -1,0 +1,31 @@
+"""Probabilities from an exported model, by ONNX Runtime: what the gate and the export check believe."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from feature_repo.contracts.model_package import CATEGORICAL_INPUT, NUMERIC_INPUT, PROBABILITY_OUTPUT
+from training.rows import Rows
+
+BATCH = 4096
+
+
+def open_session(serialised: bytes) -> onnxruntime.InferenceSession:
+    """Call it only on bytes that were made here or whose signature was checked."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+
+
+def score(session: onnxruntime.InferenceSession, rows: Rows, *, batch_size: int = BATCH) -> NDArray[np.float32]:
+    """`(rows,)` probabilities."""
+    return np.concatenate(list(batches(session, rows, batch_size)))
+
+
+def batches(session: onnxruntime.InferenceSession, rows: Rows, size: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        inputs = {NUMERIC_INPUT: part.numeric, CATEGORICAL_INPUT: part.categorical}
+        yield session.run([PROBABILITY_OUTPUT], inputs)[0]
