@@ -21,7 +21,10 @@ from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError
+from feature_repo.gold import build as build_gold
 from feature_repo.ingest import ingest as ingest_interval
+from feature_repo.stream import Stream
+from feature_repo.stream import run as run_stream
 from infra.logs import configure_logs
 from infra.settings import Settings
 
@@ -101,6 +104,33 @@ def ingest(
 def quality(use_case: UseCaseName) -> None:
     """Show the quality of every ingested interval, and why one was refused."""
     Console().print(interval_quality.table_of(Settings().control_database, use_case_named(use_case).name))
+
+
+@app.command()
+def build(use_case: UseCaseName, start: Start, end: End) -> None:
+    """Build the gold tables of an interval from silver: feature views, population, labels."""
+    settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
+    written = build_gold(
+        declared.TRANSFORMS, declared.SOURCES, interval, data_dir=settings.root, chaos=die_at(settings.chaos)
+    )
+    for name, num_rows in written.items():
+        typer.echo(f"{name} {interval}: {num_rows} rows")
+
+
+@app.command()
+def stream(use_case: UseCaseName) -> None:
+    """Keep the online store up to date, instant by instant, until SIGTERM or Ctrl-C."""
+    settings, declared = Settings(), declarations_of(use_case)
+    run_stream(
+        Stream(
+            declared.TRANSFORMS,
+            declared.SOURCES,
+            data_dir=settings.root,
+            online_store=settings.online_store,
+            clock=settings.make_clock(),
+            chaos=die_at(settings.chaos),
+        )
+    )
 
 
 def main() -> None:

@@ -1,0 +1,132 @@
+"""One step of the speed layer: read what was delivered, keep what is clean, compute the newest instant, find changes.
+
+It runs the same SQL as the offline build, over the same rows, for one instant: the newest rows of each source stay in
+an in-memory DuckDB. The checks are the same declarations that Great Expectations runs on an interval.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from feature_repo import landing
+from feature_repo.contracts import lake
+from feature_repo.contracts.base import DataInterval, FeatureViewContract
+from feature_repo.errors import DeliveryError
+from feature_repo.expectations import Severity
+from feature_repo.online_store import Change, Key, Row, Values, expired
+from feature_repo.rules_sql import broken
+from feature_repo.sources import DELIVERED_AT, Source
+from feature_repo.transforms import Transforms, append_source, compute, load_source, open_engine
+from feature_repo.validation import open_references
+from infra.logs import logger
+
+log = logger(__name__)
+
+Contents = Mapping[str, Mapping[Key, Row]]
+
+
+class MicroBatch:
+    """The newest rows of every source, and what they mean at an instant."""
+
+    def __init__(self, transforms: Transforms, sources: Sequence[Source], data_dir: Path) -> None:
+        self.transforms, self.sources, self.data_dir = transforms, sources, data_dir
+        self.connection = open_engine(threads=1)
+        self.read_files: dict[str, set[str]] = {source.name: set() for source in sources}
+        self.pruned_on: datetime | None = None
+        for source in sources:
+            load_source(self.connection, source.name, source.schema.empty_table(), transforms.contract.step)
+            open_references(self.connection, source, data_dir)
+
+    def take_deliveries(self, before: datetime) -> None:
+        """Take in every delivery named at or before the instant that was not taken yet; prune what is too old."""
+        oldest = before - self.transforms.history - self.transforms.contract.step
+        for source in self.sources:
+            for path in self.new_files(source, oldest, before):
+                try:
+                    self.take(source, path, DataInterval(start=oldest, end=before))
+                except DeliveryError as error:
+                    log.error("delivery_refused", source=source.name, delivery=path.name, reason=str(error))
+                    continue
+                self.read_files[source.name].add(path.name)
+        self.prune(oldest, before)
+
+    def new_files(self, source: Source, oldest: datetime, before: datetime) -> list[Path]:
+        folder = lake.landing(self.data_dir, source.name)
+        newest_name = f"{before.strftime(landing.NAME_FORMAT)}.parquet"
+        oldest_name = f"{oldest.strftime(landing.NAME_FORMAT)}.parquet"
+        names = {path.name for path in folder.glob("*.parquet")} - self.read_files[source.name]
+        return [folder / name for name in sorted(names) if oldest_name < name <= newest_name]
+
+    def take(self, source: Source, path: Path, interval: DataInterval) -> None:
+        rows = landing.read_delivery(source, path, interval)
+        self.connection.register("delivered", rows)
+        clean = self.connection.execute(self.clean_rows(source)).to_arrow_table()
+        self.connection.unregister("delivered")
+        append_source(self.connection, source.name, clean, self.transforms.contract.step)
+
+    def clean_rows(self, source: Source) -> str:
+        """SQL for the rows of `delivered` that break no rule of severity fail and whose key is new."""
+        rules = [broken(rule) for rule in source.expectations if rule.severity is Severity.FAIL]
+        bad = " OR ".join(f"coalesce({rule}, false)" for rule in rules) or "false"
+        floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
+        key, order = ", ".join(source.key), ", ".join((DELIVERED_AT, *source.types))
+        return f"""
+            SELECT {", ".join(source.columns)}
+            FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM delivered) AS delivered
+            ANTI JOIN {source.name} USING ({key})
+            WHERE NOT ({bad})
+            QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
+            ORDER BY {DELIVERED_AT}, {key}"""
+
+    def prune(self, oldest: datetime, before: datetime) -> None:
+        """Once a day: a table without the rows that no instant from now on can need."""
+        if self.pruned_on is not None and before - self.pruned_on < timedelta(days=1):
+            return
+        self.pruned_on = before
+        for source in self.sources:
+            cut = oldest.replace(tzinfo=None).isoformat(sep=" ")
+            self.connection.execute(
+                f"CREATE OR REPLACE TABLE {source.name} AS SELECT * FROM {source.name} "
+                f"WHERE {DELIVERED_AT} >= TIMESTAMP '{cut}' ORDER BY {DELIVERED_AT}"
+            )
+
+    def features_at(self, instant: datetime) -> dict[str, dict[Key, Values]]:
+        rows_by_view = compute(self.connection, self.transforms, [instant])
+        return {view.name: values_by_key(view, rows_by_view[view.name]) for view in self.transforms.contract.views}
+
+
+def values_by_key(view: FeatureViewContract, rows: pa.Table) -> dict[Key, Values]:
+    keys = zip(*(rows[name].to_pylist() for name in view.join_keys), strict=True)
+    values = zip(*(rows[column.name].to_pylist() for column in view.columns), strict=True)
+    return dict(zip(keys, values, strict=True))
+
+
+def find_changes(
+    transforms: Transforms, instant: datetime, held: Contents, current: Mapping[str, Mapping[Key, Values]]
+) -> dict[str, Change]:
+    """What turns the held rows into the current ones: the online counterpart of the gold change log."""
+    contract = transforms.contract
+    renewed = instant.date() != (instant - contract.step).date()
+    available_at = instant + contract.lag
+    changes = {}
+    for view in contract.views:
+        before, now = held[view.name], current[view.name]
+        old = expired(before, available_at, view.ttl)
+        written = {
+            key: Row(values, available_at)
+            for key, values in now.items()
+            if renewed or key not in before or before[key].values != values
+        }
+        gone = (before.keys() - now.keys()) | (old - written.keys())
+        changes[view.name] = Change(written, frozenset(gone))
+    return changes
+
+
+def after_changes(held: Contents, changes: Mapping[str, Change]) -> dict[str, dict[Key, Row]]:
+    """The rows that the store holds once the changes are published."""
+    return {
+        name: {key: row for key, row in {**held[name], **change.written}.items() if key not in change.deleted}
+        for name, change in changes.items()
+    }

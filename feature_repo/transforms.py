@@ -1,0 +1,128 @@
+"""One definition per feature: SQL that is executed over a grid of instants, many of them offline, the newest online.
+
+A use case's folder has one `<view>.sql` per feature view, one SELECT over `instants(instant)` and its sources, and a
+`prelude.sql` that makes what the views share. Offline and online load the same tables and run the same text, so there
+is no second code base that could disagree with the first.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from feature_repo.contracts.base import Column, ColumnType, DataInterval, FeatureViewContract, UseCase
+from feature_repo.errors import TransformError
+from infra.clock import to_microseconds
+
+SQL_TYPES = {ColumnType.FLOAT32: "FLOAT", ColumnType.INT64: "BIGINT", ColumnType.STRING: "VARCHAR"}
+PRELUDE = "prelude"
+SQL = Path(__file__).parent / "sql"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transforms:
+    """How a use case's features are computed.
+
+    `history` is how long before an instant a row may have been delivered and still matter to it: a row that only
+    older instants need is never loaded, offline or online.
+    """
+
+    contract: UseCase
+    folder: Path
+    history: timedelta
+
+    def sql(self, name: str) -> str:
+        """Raises TransformError if there is no such file."""
+        path = self.folder / f"{name}.sql"
+        try:
+            return path.read_text()
+        except FileNotFoundError as error:
+            raise TransformError(f"{self.contract.name}: {path} does not exist; write one SELECT for {name}") from error
+
+    @cached_property
+    def prelude(self) -> str:
+        return self.sql(PRELUDE) if (self.folder / f"{PRELUDE}.sql").exists() else ""
+
+    @cached_property
+    def statements(self) -> Mapping[str, str]:
+        """The views' SQL by name, wrapped so that a view has its contract's columns in their order and types."""
+        return {view.name: conform(view, self.sql(view.name)) for view in self.contract.views}
+
+
+def sql_type(column: Column) -> str:
+    return SQL_TYPES[column.type]
+
+
+def conform(view: FeatureViewContract, select: str) -> str:
+    """Keys, then columns cast to the contract's types; a row without a key or without any value does not exist."""
+    columns = ", ".join(f"CAST({column.name} AS {sql_type(column)}) AS {column.name}" for column in view.columns)
+    empty = " AND ".join(f"{column.name} IS NULL" for column in view.columns)
+    keyed = " AND ".join(f"{key} IS NOT NULL" for key in view.join_keys)
+    keys = ", ".join(view.join_keys)
+    return f"SELECT instant, {keys}, {columns} FROM (\n{select}\n) WHERE {keyed} AND NOT ({empty})"
+
+
+def open_engine(threads: int) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB in UTC. With one thread it leaves the other core to whoever serves."""
+    connection = duckdb.connect()
+    connection.execute(f"SET TimeZone = 'UTC'; SET threads = {threads}; SET preserve_insertion_order = true")
+    return connection
+
+
+def load_source(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, step: timedelta) -> None:
+    """Make the table `name` of a source's clean rows."""
+    connection.register("loaded", without_time_zone(rows))
+    connection.execute(f"CREATE OR REPLACE TABLE {name} AS SELECT *, {known_from(step)} AS known_from FROM loaded")
+    connection.unregister("loaded")
+
+
+def append_source(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, step: timedelta) -> None:
+    """Add rows to the table that `load_source` made."""
+    connection.register("loaded", without_time_zone(rows))
+    connection.execute(f"INSERT INTO {name} SELECT *, {known_from(step)} FROM loaded")
+    connection.unregister("loaded")
+
+
+def known_from(step: timedelta) -> str:
+    """SQL for the first instant of the grid that lies after `delivered_at`."""
+    microseconds = step // timedelta(microseconds=1)
+    return f"make_timestamp((epoch_us(delivered_at) // {microseconds} + 1) * {microseconds})"
+
+
+def without_time_zone(rows: pa.Table) -> pa.Table:
+    """DuckDB computes several times faster on a timestamp without zone; ours are all in UTC."""
+    fields = [
+        pa.field(field.name, pa.timestamp("us")) if pa.types.is_timestamp(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
+
+
+def compute(
+    connection: duckdb.DuckDBPyConnection, transforms: Transforms, instants: Sequence[datetime]
+) -> dict[str, pa.Table]:
+    """Each view's rows at the given instants: `instant`, keys, columns. The sources must have been loaded."""
+    grid = ", ".join(f"(make_timestamp({to_microseconds(instant)}))" for instant in instants)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE instants AS SELECT * FROM (VALUES {grid}) AS grid (instant)")
+    name = PRELUDE
+    try:
+        if transforms.prelude:
+            connection.execute(transforms.prelude)
+        rows_by_view = {}
+        for name, statement in transforms.statements.items():
+            rows_by_view[name] = connection.execute(statement).to_arrow_table()
+    except duckdb.Error as error:
+        raise TransformError(f"{transforms.contract.name}: {transforms.folder / name}.sql failed: {error}") from error
+    return rows_by_view
+
+
+def grid(interval: DataInterval, step: timedelta) -> Iterator[datetime]:
+    """The instants in the interval; it must begin on one."""
+    instant = interval.start
+    while instant < interval.end:
+        yield instant
+        instant += step
