@@ -8,7 +8,7 @@ during a release would be seen.
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +20,7 @@ from typing import Protocol
 from feature_repo.contracts.base import UseCase
 from infra.clock import ReplayClock, from_microseconds
 from infra.local.client import Answer, PredictionClient
+from infra.local.errors import InstallationError
 from infra.local.ledger import Ledger, Round
 from infra.local.schedule import PlannedRequest, Schedule, by_moment
 from infra.local.world import World, spans
@@ -28,7 +29,7 @@ POLL_SECONDS = 0.001
 DAY = timedelta(days=1)
 
 
-class ReplayStalledError(RuntimeError):
+class ReplayStalled(InstallationError):
     """The platform did not do in time what the replay waits for."""
 
 
@@ -55,15 +56,16 @@ class Watermark:
             raise
         return None if row is None else from_microseconds(row[0])
 
-    def wait_until(self, instant: datetime, *, timeout_seconds: float) -> None:
-        """Raises ReplayStalledError if `instant` is not published in time."""
+    def wait_until(self, instant: datetime, *, timeout_seconds: float, check: Callable[[], None]) -> None:
+        """Raises ReplayStalled if `instant` is not published in time, or what `check` raises meanwhile."""
         deadline = time.monotonic() + timeout_seconds
         while (published := self.read()) is None or published < instant:
             if time.monotonic() > deadline:
-                raise ReplayStalledError(
+                raise ReplayStalled(
                     f"the micro-batch has not published {instant.isoformat()} within {timeout_seconds:.0f} s "
                     f"(the newest is {published}); its log says why"
                 )
+            check()
             time.sleep(POLL_SECONDS)
 
 
@@ -77,7 +79,10 @@ class Observer(Protocol):
 
 @dataclass(kw_only=True)
 class Replay:
-    """One demo's simulated time. `reached` is the instant whose deliveries have landed."""
+    """One demo's simulated time. `reached` is the instant whose deliveries have landed.
+
+    `check` raises if a process that the replay waits for has ended.
+    """
 
     use_case: UseCase
     data_dir: Path
@@ -88,6 +93,7 @@ class Replay:
     client: PredictionClient
     ledger: Ledger
     observer: Observer
+    check: Callable[[], None]
     reached: datetime
     patience_seconds: float = 120.0
     repetitions: Iterator[int] = field(default_factory=count)
@@ -100,7 +106,7 @@ class Replay:
             published_from = min(instant + self.use_case.lag, following)
             self.ask(round_, self.schedule.between(instant, published_from))
             self.clock.advance(published_from)
-            self.watermark.wait_until(instant, timeout_seconds=self.patience_seconds)
+            self.watermark.wait_until(instant, timeout_seconds=self.patience_seconds, check=self.check)
             self.ask(round_, self.schedule.between(published_from, following))
             self.observer.hour_played(instant)
         self.reach(round_.end)

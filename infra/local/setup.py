@@ -57,14 +57,15 @@ def make_databases(settings: Settings) -> None:
             connection.executescript(ddl)
 
 
-def run_layer(settings: Settings, *arguments: str) -> None:
-    """Run a layer's own command. Raises InstallationError with its last line."""
+def run_layer(settings: Settings, *arguments: str) -> str:
+    """Run a layer's own command; returns what it printed. Raises InstallationError with its last lines."""
     command = [sys.executable, "-m", *arguments]
     environment = child_environment(settings)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         last_lines = "\n".join(done.stderr.strip().splitlines()[-5:])
         raise InstallationError(f"python -m {' '.join(arguments)} ended with {done.returncode}: {last_lines}")
+    return done.stdout
 
 
 def make_feature_store(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from feature_repo.contracts.lake import landing
 from infra.clock import ReplayClock, to_microseconds
 from infra.local.client import Answer, PredictionClient
 from infra.local.ledger import Ledger, Round
-from infra.local.replay import Replay, ReplayStalledError, Watermark
+from infra.local.replay import Replay, ReplayStalled, Watermark
 from infra.local.schedule import PlannedRequest, Schedule
 from infra.local.world import Source, World
 
@@ -140,6 +140,7 @@ def replay(tmp_path: Path, platform: Platform) -> Iterator[Replay]:
             client=client,
             ledger=ledger,
             observer=Counter(),
+            check=lambda: None,
             reached=START,
         )
 
@@ -183,5 +184,5 @@ def test_the_client_goes_on_asking_while_simulated_time_stands_still(replay: Rep
 def test_a_micro_batch_that_publishes_nothing_is_named_instead_of_waited_for(tmp_path: Path) -> None:
     watermark = Watermark(tmp_path / "online_store.db", USE_CASE.name)
     assert watermark.read() is None
-    with pytest.raises(ReplayStalledError, match=r"has not published 2013-04-01T00:00:00\+00:00"):
-        watermark.wait_until(START, timeout_seconds=0.01)
+    with pytest.raises(ReplayStalled, match=r"has not published 2013-04-01T00:00:00\+00:00"):
+        watermark.wait_until(START, timeout_seconds=0.01, check=lambda: None)

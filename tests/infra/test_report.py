@@ -16,6 +16,7 @@ from infra.local.client import Answer
 from infra.local.evidence import Places, count_disagreements
 from infra.local.ledger import Ledger, Round
 from infra.local.report import Parity, Report, make_report
+from infra.local.report_page import page_of
 from infra.local.schedule import PlannedRequest
 from infra.settings import Settings
 
@@ -227,3 +228,13 @@ def test_an_answer_that_the_log_does_not_have_is_counted(places: Places) -> None
         connection.execute("DELETE FROM predictions WHERE prediction_id = 'p7'")
         connection.execute("UPDATE predictions SET probability = probability + 0.1 WHERE prediction_id = 'p8'")
     assert count_disagreements(places) == 2
+
+
+def test_the_page_is_complete_in_itself(places: Places) -> None:
+    page = page_of(report_of(places), places)
+    assert page.count("<svg") == 5
+    assert "400 requests were answered and 1 failed in 10.0 minutes" in page
+    assert "0 answers differ" in page
+    assert "incident-second" in page
+    assert "<script" not in page
+    assert "src=" not in page
