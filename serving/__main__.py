@@ -5,14 +5,17 @@ error of the layer's own tree ends as one line on standard error and its exit co
 """
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from feature_repo.contracts import use_case_named
 from infra.logs import configure_logs
 from infra.settings import Settings
 from serving.errors import ServingError
+from serving.schema import parse_timestamp
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -30,6 +33,47 @@ def run(use_case: UseCaseName) -> None:
     from serving.launch import become_service
 
     become_service(Settings(), use_case_named(use_case).name)
+
+
+@app.command()
+def release(use_case: UseCaseName) -> None:
+    """Make the challenger the champion, if its gate passed, and wait until it is served; exit 99: nothing to do."""
+    from serving.release import release
+
+    released = release(use_case_named(use_case), Settings())
+    seconds = (released.served_at_wall - released.alias_set_at_wall) / 1e6
+    typer.echo(f"{released.use_case} v{released.model_version} is served, {seconds:.2f} s after its alias was set")
+
+
+@app.command()
+def explain(
+    prediction_id: Annotated[str, typer.Argument(help="id from an answer of the service")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a tree")] = False,
+) -> None:
+    """Walk from an answer back to its version, run, training set, features, data intervals and commit."""
+    from serving.explain import explain
+
+    explanation = explain(prediction_id, Settings())
+    if as_json:
+        typer.echo(explanation.to_json())
+    else:
+        Console().print(explanation.to_tree())
+
+
+@app.command()
+def score(
+    use_case: UseCaseName,
+    version: Annotated[str, typer.Option(help="number of the registered version")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write: prediction_id, probability")],
+    start: Annotated[str | None, typer.Option(help="first instant, ISO 8601 with offset")] = None,
+    end: Annotated[str | None, typer.Option(help="instant behind the last, ISO 8601 with offset")] = None,
+) -> None:
+    """Write what a version would have answered on the logged vectors."""
+    from serving.score import score
+
+    first, last = (None if text is None else parse_timestamp(text) for text in (start, end))
+    num_rows = score(use_case_named(use_case), Settings(), version=version, out=out, start=first, end=last)
+    typer.echo(f"{out}: {num_rows} predictions scored by version {version}")
 
 
 def main() -> None:

@@ -48,3 +48,17 @@ class RegistryUnavailable(ServingError):
 
 class PackageRefused(ServingError):
     """The version is unsigned, altered, or made for another contract: it must never be served."""
+
+
+class NothingToRelease(ServingError):
+    """Refused politely: there is no version that may become champion."""
+
+    exit_code = 99
+
+
+class ReleaseFailed(ServingError):
+    """The alias is set and the service did not follow in time; it still may."""
+
+
+class UnknownPrediction(ServingError):
+    """No answer with this id was ever acknowledged."""

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from feature_repo.contracts import FLIGHT_DELAY
+from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
 from infra.local import keys, mlflow_server
 from infra.settings import Settings, child_environment
@@ -50,7 +50,7 @@ def wait_until(claim: Callable[[], bool], *, timeout: float, what: str) -> None:
         time.sleep(0.02)
 
 
-def make_settings(folder: Path, *, mlflow_port: int | None = None, **changes: Any) -> Settings:
+def make_settings(folder: Path, *, mlflow_port: int | None = None, durability: str = "write") -> Settings:
     """A folder set up as `make setup` does it, with a replay clock at NOW."""
     clock = folder / "clock"
     settings = Settings(
@@ -58,7 +58,7 @@ def make_settings(folder: Path, *, mlflow_port: int | None = None, **changes: An
         clock=f"file:{clock}",
         serving_port=free_port(),
         mlflow_port=mlflow_port or free_port(),
-        **changes,
+        durability=durability,
     )
     settings.make_secrets()
     keys.make_model_keys(settings.root / "secrets")
@@ -126,9 +126,9 @@ class Service:
     def url(self) -> str:
         return f"http://{self.settings.bind}:{self.settings.serving_port}"
 
-    def client(self, **options: Any) -> httpx.Client:
+    def client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {self.settings.secret('serving_api_key')}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=10, **options)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, timeout=10)
 
     def info(self) -> dict[str, Any]:
         with self.client() as client:
@@ -187,6 +187,9 @@ class Registrar:
         response.raise_for_status()
         return dict(response.json())
 
+    def delete_model(self) -> None:
+        self.client.request("DELETE", "/api/2.0/mlflow/registered-models/delete", json={"name": self.model})
+
     def start_run(self) -> str:
         return str(self.call("runs/create", experiment_id="0", start_time=0)["run"]["info"]["run_id"])
 
@@ -221,6 +224,3 @@ class Registrar:
             "/api/2.0/mlflow/model-versions/get", params={"name": self.model, "version": version}
         ).json()
         return {tag["key"]: tag["value"] for tag in answer["model_version"].get("tags", [])}
-
-
-AVAILABLE = NOW - timedelta(minutes=5)

@@ -1,0 +1,67 @@
+"""What a version would have answered on the logged vectors: the way to compare versions on the same traffic."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo.contracts.base import UseCase
+from infra.clock import to_microseconds
+from infra.settings import Settings
+from serving.errors import PackageRefused
+from serving.model import Model
+from serving.model_store import ModelStore
+from serving.registry import Registry
+
+CHUNK_ROWS = 2000
+SCHEMA = pa.schema([("prediction_id", pa.string()), ("probability", pa.float64())])
+
+
+def score(
+    use_case: UseCase,
+    settings: Settings,
+    *,
+    version: str,
+    out: Path,
+    start: datetime | None = None,
+    end: datetime | None = None,
+) -> int:
+    """Writes `prediction_id, probability` of every logged prediction requested in [start, end); returns how many."""
+    model = load_version(use_case, settings, version)
+    temporary = out.with_name(out.name + ".unfinished")
+    num_rows = 0
+    with pq.ParquetWriter(temporary, SCHEMA) as writer:
+        for ids, vectors in logged_vectors(use_case, settings, start, end):
+            writer.write_table(pa.table([ids, model.predict(vectors)], schema=SCHEMA))
+            num_rows += len(ids)
+    temporary.replace(out)
+    return num_rows
+
+
+def load_version(use_case: UseCase, settings: Settings, number: str) -> Model:
+    with Registry.of(settings) as registry:
+        version = registry.version(use_case.name, number)
+        if version is None:
+            raise PackageRefused(f"the registry knows no version {number} of {use_case.name}")
+        return ModelStore.of(use_case, settings).load(registry, version)[0]
+
+
+def logged_vectors(
+    use_case: UseCase, settings: Settings, start: datetime | None, end: datetime | None
+) -> Iterator[tuple[list[str], list[list[float | int | str | None]]]]:
+    """In the log's order, without what a replay sent twice."""
+    first = -(2**63) if start is None else to_microseconds(start)
+    last = 2**63 - 1 if end is None else to_microseconds(end)
+    with closing(sqlite3.connect(settings.prediction_log, timeout=30)) as connection:
+        rows = connection.execute(
+            "SELECT prediction_id, vector FROM predictions WHERE use_case = ? AND replayed = 0 "
+            "AND requested_at >= ? AND requested_at < ? ORDER BY sequence",
+            (use_case.name, first, last),
+        )
+        while chunk := rows.fetchmany(CHUNK_ROWS):
+            yield [prediction_id for prediction_id, _ in chunk], [json.loads(vector) for _, vector in chunk]
