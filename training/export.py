@@ -75,10 +75,11 @@ def put_encoders_in_front(core: onnx.ModelProto, vocabularies: tuple[tuple[str, 
             default_int64=0,
         )
         nodes.append(encoder)
-    if vocabularies:
-        nodes.append(helper.make_node("Concat", [f"code_{i}" for i in range(len(vocabularies))], [CODES], axis=1))
     inputs = [value for value in graph.input if value.name != CODES]
-    inputs.append(helper.make_tensor_value_info(CATEGORICAL_INPUT, TensorProto.STRING, ["batch", len(vocabularies)]))
+    if vocabularies:
+        shape = ["batch", len(vocabularies)]
+        inputs.append(helper.make_tensor_value_info(CATEGORICAL_INPUT, TensorProto.STRING, shape))
+        nodes.append(helper.make_node("Concat", [f"code_{i}" for i in range(len(vocabularies))], [CODES], axis=1))
     nodes.extend(graph.node)
     composed = helper.make_graph(
         nodes, "flywheel", inputs, list(graph.output), initializer=list(graph.initializer), value_info=[]

@@ -27,5 +27,7 @@ def score(session: onnxruntime.InferenceSession, rows: Rows, *, batch_size: int 
 def batches(session: onnxruntime.InferenceSession, rows: Rows, size: int) -> Iterator[NDArray[np.float32]]:
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
-        inputs = {NUMERIC_INPUT: part.numeric, CATEGORICAL_INPUT: part.categorical}
+        both = {NUMERIC_INPUT: part.numeric, CATEGORICAL_INPUT: part.categorical}
+        # A model without inputs of a kind has no such input.
+        inputs = {name: values for name, values in both.items() if values.shape[1]}
         yield session.run([PROBABILITY_OUTPUT], inputs)[0]
