@@ -110,7 +110,9 @@ class Settings(BaseSettings):
         folder = self.root / "secrets"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for name in SECRET_NAMES:
-            write_secret(folder / name, base64.urlsafe_b64encode(secrets.token_bytes(32)))
+            # A Fernet key is 32 bytes by definition; a key for HMAC-SHA512 should have 64 characters.
+            num_bytes = 32 if name == "airflow_fernet" else 48
+            write_secret(folder / name, base64.urlsafe_b64encode(secrets.token_bytes(num_bytes)))
 
 
 def write_secret(path: Path, value: bytes) -> None:

@@ -17,7 +17,7 @@ from infra.local.errors import AirflowError
 from infra.settings import Settings
 
 STAGES = ("features", "monitoring", "training", "release")
-UNFINISHED = ("queued", "running", "restarting", "deferred")
+UNFINISHED = ("queued", "running")
 POLL_SECONDS = 0.25
 
 
@@ -28,6 +28,13 @@ class DagRun:
     state: str
     queued_at: datetime
     ended_at: datetime | None
+
+    @classmethod
+    def from_json(cls, run: dict[str, Any]) -> "DagRun":
+        ended_at = datetime.fromisoformat(run["end_date"]) if run["end_date"] else None
+        queued_at = datetime.fromisoformat(run["queued_at"])
+        identity = {"dag_id": run["dag_id"], "run_id": run["dag_run_id"], "state": run["state"]}
+        return cls(queued_at=queued_at, ended_at=ended_at, **identity)
 
     @property
     def stage(self) -> str:
@@ -63,7 +70,8 @@ class AirflowClient:
             self._log_in()
             answer = self._http.request(method, f"/api/v2{path}", **arguments)
         if not answer.is_success:
-            raise AirflowError(f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}")
+            reason = f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}"
+            raise AirflowError(reason, status=answer.status_code)
         return answer.json()
 
     def health(self) -> dict[str, dict[str, str | None]]:
@@ -82,54 +90,61 @@ class AirflowClient:
             self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, interval: DataInterval | None = None) -> str:
-        """Start a run, by hand; returns its id."""
+        """Start a run, by hand; returns its id. Without a logical date, so an interval can be run again."""
         body: dict[str, Any] = {"logical_date": None, "conf": {}}
         if interval:
             body["data_interval_start"] = interval.start.isoformat()
             body["data_interval_end"] = interval.end.isoformat()
-            body["logical_date"] = interval.start.isoformat()
         run_id: str = self.request("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"]
         return run_id
 
     def runs(self, use_case: str, *, since: datetime) -> list[DagRun]:
         """Runs of the use case's DAGs that were queued at or after `since` (wall time), oldest first."""
-        found = []
-        for dag_id in dag_ids(use_case):
-            parameters = {"order_by": "-id", "limit": 100}
-            for run in self.request("GET", f"/dags/{dag_id}/dagRuns", params=parameters)["dag_runs"]:
-                queued_at = datetime.fromisoformat(run["queued_at"])
-                if queued_at >= since or run["state"] in UNFINISHED:
-                    ended_at = datetime.fromisoformat(run["end_date"]) if run["end_date"] else None
-                    fields = {"run_id": run["dag_run_id"], "state": run["state"]}
-                    found.append(DagRun(dag_id=dag_id, queued_at=queued_at, ended_at=ended_at, **fields))
-        return sorted(found, key=lambda run: run.queued_at)
+        runs = [run for run in self._runs(use_case, {}) if run.queued_at >= since]
+        return sorted(runs, key=lambda run: run.queued_at)
+
+    def unfinished_runs(self, use_case: str) -> list[DagRun]:
+        return self._runs(use_case, {"state": UNFINISHED})
+
+    def _runs(self, use_case: str, parameters: dict[str, Any]) -> list[DagRun]:
+        answer = self.request("GET", "/dags/~/dagRuns", params={"order_by": "-id", "limit": 100, **parameters})
+        return [DagRun.from_json(run) for run in answer["dag_runs"] if run["dag_id"] in dag_ids(use_case)]
 
     def has_waiting_events(self, use_case: str) -> bool:
         """Whether an asset rang for one of the use case's DAGs and no run was made for it yet."""
-        for dag_id in dag_ids(use_case):
-            parameters = {"limit": 1}
-            answer = self._http.get(f"/api/v2/dags/{dag_id}/assets/queuedEvents", params=parameters)
-            if answer.is_success and answer.json()["total_entries"]:
-                return True
-        return False
+        return any(self._has_waiting_events(dag_id) for dag_id in dag_ids(use_case))
+
+    def _has_waiting_events(self, dag_id: str) -> bool:
+        try:
+            return bool(self.request("GET", f"/dags/{dag_id}/assets/queuedEvents")["total_entries"])
+        except AirflowError as error:
+            if error.status == httpx.codes.NOT_FOUND:  # that is how it says that there are none
+                return False
+            raise
+
+    def is_quiet(self, use_case: str) -> bool:
+        """Whether nothing runs, is queued or was rung for.
+
+        Runs are looked for twice: an event that became a run after the first look is seen by the last.
+        """
+        return not (
+            self.unfinished_runs(use_case) or self.has_waiting_events(use_case) or self.unfinished_runs(use_case)
+        )
 
     def wait_until_quiet(self, use_case: str, *, since: datetime, timeout_seconds: float) -> list[DagRun]:
-        """Every run since then, once nothing runs, is queued or has been rung for.
+        """Every run queued since then, once the use case is quiet.
 
         Raises AirflowError, naming what still runs, if that takes longer than `timeout_seconds`.
         """
         deadline = time.monotonic() + timeout_seconds
-        while True:
-            # Events first: one that becomes a run between the two looks is seen by the second.
-            waiting = self.has_waiting_events(use_case)
-            runs = self.runs(use_case, since=since)
-            unfinished = [f"{run.dag_id} ({run.state})" for run in runs if run.state in UNFINISHED]
-            if runs and not waiting and not unfinished:
-                return runs
+        while not self.is_quiet(use_case):
             if time.monotonic() > deadline:
-                what = ", ".join(unfinished) or ("an event that no run took" if waiting else "no run at all")
-                raise AirflowError(f"{use_case} was not quiet within {timeout_seconds:.0f} s: {what}")
+                runs = ", ".join(f"{run.dag_id} {run.state}" for run in self.unfinished_runs(use_case))
+                raise AirflowError(
+                    f"{use_case} was not quiet within {timeout_seconds:.0f} s: {runs or 'a waiting event'}"
+                )
             time.sleep(POLL_SECONDS)
+        return self.runs(use_case, since=since)
 
     def failed_tasks(self, run: DagRun) -> list[str]:
         """Ids of the run's tasks that failed, for a message."""

@@ -10,4 +10,8 @@ class ProcessError(InstallationError):
 
 
 class AirflowError(InstallationError):
-    """Airflow refused a request, or a run did not end as it should."""
+    """Airflow refused a request (then `status` is its answer's), or a run did not end as it should."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
