@@ -64,13 +64,16 @@ def read_quality(database: Path, use_case: UseCase, interval: DataInterval) -> l
                 source=source,
                 num_rows=sum(row[3] for row in own),
                 num_quarantined=sum(row[4] for row in own),
-                failures=tuple(
-                    f"{from_microseconds(row[1]):%Y-%m-%d %H:%M} refused: {json.loads(row[6]).get('reason', 'no reason')}"
-                    for row in failed
-                ),
+                failures=tuple(failure_of(row[1], row[6]) for row in failed),
             )
         )
     return qualities
+
+
+def failure_of(interval_start: int, details: str) -> str:
+    return (
+        f"{from_microseconds(interval_start):%Y-%m-%d %H:%M} refused: {json.loads(details).get('reason', 'no reason')}"
+    )
 
 
 def quality_defects(qualities: list[SourceQuality], policy: DefectPolicy) -> list[Defect]:

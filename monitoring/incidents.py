@@ -56,7 +56,14 @@ def ongoing(connection: sqlite3.Connection, use_case: str, group: str) -> Incide
 
 
 def raise_alarm(
-    connection: sqlite3.Connection, use_case: str, alarm: Alarm, *, window: DataInterval, now: datetime, wall: datetime
+    connection: sqlite3.Connection,
+    use_case: str,
+    alarm: Alarm,
+    *,
+    window: DataInterval,
+    served_training: str,
+    now: datetime,
+    wall: datetime,
 ) -> str:
     """Open the alarm's incident or go on with the ongoing one; returns its id."""
     incident = ongoing(connection, use_case, alarm.group)
@@ -85,12 +92,17 @@ def raise_alarm(
             (alarm.severity, alarm.reason, to_microseconds(now), identity),
         )
     if alarm.retrain:
-        ask_for_training(connection, use_case, identity, now)
+        ask_for_training(connection, use_case, identity, served_training=served_training, now=now)
     return identity
 
 
-def ask_for_training(connection: sqlite3.Connection, use_case: str, identity: str, now: datetime) -> None:
-    """An inbox entry, unclaimed: new, or once more if the training that claimed it ended without a better model."""
+def ask_for_training(
+    connection: sqlite3.Connection, use_case: str, identity: str, *, served_training: str, now: datetime
+) -> None:
+    """An inbox entry, unclaimed: new, or once more if what claimed it did not end the alarm.
+
+    That is a training which gave no version, or one whose version serves, or served before, and the alarm goes on.
+    """
     connection.execute(
         "INSERT INTO inbox (incident_id, use_case, requested_at, claimed_by) VALUES (?, ?, ?, NULL) "
         "ON CONFLICT (incident_id) DO NOTHING",
@@ -98,16 +110,25 @@ def ask_for_training(connection: sqlite3.Connection, use_case: str, identity: st
     )
     claimed_in_vain = connection.execute(
         "SELECT 1 FROM inbox x LEFT JOIN trainings t ON t.training_id = x.claimed_by "
-        "WHERE x.incident_id = ? AND x.claimed_by IS NOT NULL AND x.requested_at < ? "
-        "AND (t.training_id IS NULL OR t.state NOT IN (?, ?))",
-        (identity, to_microseconds(now), TrainingState.OPEN, TrainingState.PASSED),
+        "LEFT JOIN trainings s ON s.training_id = ? "
+        "WHERE x.incident_id = ? AND x.claimed_by IS NOT NULL AND x.requested_at < ? AND (t.training_id IS NULL "
+        "OR t.state NOT IN (?, ?) OR (t.state = ? AND t.admitted_at <= s.admitted_at))",
+        (
+            served_training,
+            identity,
+            to_microseconds(now),
+            TrainingState.OPEN,
+            TrainingState.PASSED,
+            TrainingState.PASSED,
+        ),
     ).fetchone()
-    if claimed_in_vain:
-        connection.execute(
-            "UPDATE inbox SET claimed_by = NULL, requested_at = ? WHERE incident_id = ?",
-            (to_microseconds(now), identity),
-        )
-        connection.execute("UPDATE incidents SET state = ? WHERE incident_id = ?", (IncidentState.OPEN, identity))
+    if claimed_in_vain is None:
+        return
+    connection.execute(
+        "UPDATE inbox SET claimed_by = NULL, requested_at = ? WHERE incident_id = ?",
+        (to_microseconds(now), identity),
+    )
+    connection.execute("UPDATE incidents SET state = ? WHERE incident_id = ?", (IncidentState.OPEN, identity))
 
 
 def settle_quiet(

@@ -1,0 +1,105 @@
+"""The layer's commands: `python -m monitoring --help`.
+
+Each command reads the settings, calls one plain function of the module that owns the idea and prints its result. An
+error of the layer's own tree ends as one line on standard error: 1 failed, 99 nothing to do.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from feature_repo.contracts import use_case_named
+from infra.logs import configure_logs
+from infra.settings import Settings
+from monitoring.errors import MonitoringError, NothingServed
+from monitoring.spec import MonitoringSpec
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+NOTHING_TO_DO = 99
+
+UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="name of a use case, for example flight_delay")]
+
+
+def declaration_of(use_case: str) -> MonitoringSpec:
+    """The use case's MONITORING. Raises ValueError, with the names there are, for an unknown one."""
+    declared = import_module(f"monitoring.use_cases.{use_case_named(use_case).name}").MONITORING
+    assert isinstance(declared, MonitoringSpec)
+    return declared
+
+
+@app.command()
+def check(
+    use_case: UseCaseName,
+    as_json: Annotated[bool, typer.Option("--json", help="print the whole result as JSON")] = False,
+    report: Annotated[bool, typer.Option(help="draw Evidently's report too")] = True,
+) -> None:
+    """Judge the newest mature window of answers; open incidents, ask for a retraining, keep the result."""
+    from monitoring.check import check as run_check
+
+    settings = Settings()
+    now = settings.make_clock().now()
+    result = run_check(settings, declaration_of(use_case), now=now, with_report=report)
+    if as_json:
+        typer.echo(json.dumps(asdict(result), indent=2, sort_keys=True))
+    else:
+        typer.echo(f"{result.decision}: {result.reason}")
+
+
+@app.command()
+def ask(use_case: UseCaseName) -> None:
+    """Exit with 0 if an alarm waits for a training, with 99 if none does."""
+    from monitoring.incidents import num_unclaimed
+
+    waiting = num_unclaimed(Settings().control_database, use_case_named(use_case).name)
+    typer.echo(f"{use_case}: {waiting} alarm(s) wait for a training")
+    if not waiting:
+        raise typer.Exit(NOTHING_TO_DO)
+
+
+@app.command()
+def serve() -> None:
+    """Serve the page, the reports and the metrics of every use case on the monitoring port."""
+    from monitoring.server import run_server
+
+    run_server(Settings())
+
+
+@app.command()
+def placebo(
+    use_case: UseCaseName,
+    table: Annotated[Path, typer.Option(help="Parquet: vector columns, label, probability, prediction_time")],
+    seeds: Annotated[int, typer.Option(min=1, help="how many placebo years, each a new order of the days")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="print the counts as JSON")] = False,
+) -> None:
+    """Count false alarms: days in random order, thresholds from one half of them, tried on the other."""
+    from monitoring.placebo import placebo_years, read_table, table_of
+
+    spec = declaration_of(use_case)
+    years = placebo_years(spec, read_table(spec, table), seeds=range(seeds))
+    if as_json:
+        typer.echo(json.dumps([asdict(year) for year in years]))
+    else:
+        from rich.console import Console
+
+        Console().print(table_of(spec, years))
+
+
+def main() -> None:
+    configure_logs("monitoring")
+    try:
+        app()
+    except NothingServed as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(NOTHING_TO_DO)
+    except (MonitoringError, ValueError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""One check: the newest mature window against the rows that the served version was trained on.
+
+Everything that is known is read first, judged by pure functions, drawn, and then written in one transaction: a check
+that dies leaves nothing, and one that is repeated changes nothing.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from feature_repo.contracts import USE_CASES
+from feature_repo.contracts.base import DataInterval, UseCase
+from infra.logs import logger
+from infra.settings import Settings
+from monitoring.answers import Answers, read_answers, read_outcomes
+from monitoring.decision import GROUPS, Judgement, judge
+from monitoring.defects import Defect, SourceQuality, find_defects, read_quality
+from monitoring.drift import DriftVerdict, judge_drift
+from monitoring.estimate import Estimate, estimate_performance
+from monitoring.incidents import control, raise_alarm, settle_quiet
+from monitoring.package import Model, load_served_model
+from monitoring.performance import PerformanceVerdict, judge_performance
+from monitoring.reference import Reference, read_reference
+from monitoring.report import write_report
+from monitoring.results import ColumnResult, Result, write_result
+from monitoring.sample import Sample
+from monitoring.served import served_version
+from monitoring.spec import MonitoringSpec
+from monitoring.window import immature_window, mature_window
+
+LOG = logger(__name__)
+# A version "served a full window" if it answered on this share of its days: it takes over in the middle of a day, and
+# the window of the next check starts a label's delay before that.
+FULL_WINDOW = 0.8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Findings:
+    """Everything a check judged, before anything is written."""
+
+    window: DataInterval
+    answers: Answers
+    current: Sample
+    reference: Reference
+    performance: PerformanceVerdict
+    estimate: Estimate
+    drift: DriftVerdict
+    qualities: list[SourceQuality]
+    defects: list[Defect]
+    judgement: Judgement
+
+
+def serving_port(settings: Settings, use_case: UseCase) -> int:
+    """The first use case's service has the port of the settings, each next one adds 1."""
+    names = list(USE_CASES)
+    return settings.serving_port + (names.index(use_case.name) if use_case.name in names else 0)
+
+
+def check(
+    settings: Settings,
+    spec: MonitoringSpec,
+    *,
+    now: datetime,
+    load_model: Callable[[Settings, str], Model] = load_served_model,
+    with_report: bool = True,
+) -> Result:
+    """Judge, draw, write; returns what was written. Raises MonitoringError if there is nothing to judge with."""
+    started = time.monotonic()
+    with control(settings.control_database):
+        """Make the tables, so that the readers below find them."""
+    version = served_version(settings, spec.contract, port=serving_port(settings, spec.contract))
+    reference = read_reference(settings, spec, version, load_model=load_model)
+    findings = find(settings, spec, reference, now=now)
+    report = draw(settings, spec, findings) if with_report else None
+    result = write(settings, spec, findings, report=report, now=now, started=started)
+    if report is not None:
+        link_report(settings, reference.served.run_id, findings.window, report)
+    return result
+
+
+def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now: datetime) -> Findings:
+    """Read the window and judge it; writes nothing."""
+    window = mature_window(spec.contract, spec.window, now)
+    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=now)
+    answers = read_answers(settings.prediction_log, spec.contract, window, outcomes)
+    newest = read_answers(settings.prediction_log, spec.contract, immature_window(spec.contract, now), outcomes)
+    current = answers.of_version(reference.served.version)
+    performance = judge_performance(current, reference.held_out, window=spec.window, policy=spec.performance)
+    estimate = estimate_performance(
+        newest.of_version(reference.served.version), reference.held_out, policy=spec.performance
+    )
+    drift = judge_drift(answers.sample, reference.rows, spec=spec, weights=reference.weights)
+    qualities = read_quality(settings.control_database, spec.contract, window)
+    defects = find_defects(answers.sample, reference.rows, qualities, spec)
+    return Findings(
+        window=window,
+        answers=answers,
+        current=current,
+        reference=reference,
+        performance=performance,
+        estimate=estimate,
+        drift=drift,
+        qualities=qualities,
+        defects=defects,
+        judgement=judge(performance, estimate, drift, defects),
+    )
+
+
+def report_name(use_case: UseCase, window: DataInterval) -> str:
+    return f"{use_case.name}/{window.end:%Y%m%dT%H%M%SZ}.html"
+
+
+def reports_folder(settings: Settings) -> Path:
+    return settings.root / "reports"
+
+
+def draw(settings: Settings, spec: MonitoringSpec, findings: Findings) -> str | None:
+    """Evidently's report of the samples that drift was judged on; None where there were too few."""
+    if findings.drift.thresholds is None:
+        return None
+    name = report_name(spec.contract, findings.window)
+    verdicts = write_report(
+        findings.drift,
+        reference=findings.reference.rows.at_most(spec.drift.max_rows),
+        current=findings.answers.sample.at_most(spec.drift.max_rows),
+        title=f"{spec.contract.name} v{findings.reference.served.version} {findings.window}",
+        path=reports_folder(settings) / name,
+    )
+    ours = {column.column: column.drifted for column in findings.drift.columns}
+    differing = [verdict.column for verdict in verdicts if verdict.drifted != ours[verdict.column]]
+    if differing:
+        LOG.error("evidently_differs", use_case=spec.contract.name, columns=differing)
+    return name
+
+
+def served_full_window(current: Sample, spec: MonitoringSpec) -> bool:
+    return len(np.unique(current.day)) >= FULL_WINDOW * spec.window.length.days
+
+
+def quiet_groups(findings: Findings, spec: MonitoringSpec) -> list[str]:
+    """Groups that were judged on a full window of the served version and did not alarm."""
+    if findings.defects or not served_full_window(findings.current, spec):
+        return []
+    alarmed = {alarm.group for alarm in findings.judgement.alarms}
+    if findings.performance.status == "insufficient":
+        alarmed |= {"performance", "estimate"}
+    if findings.drift.status == "insufficient":
+        alarmed |= {"drift", "data"}
+    return [group for group in GROUPS if group not in alarmed]
+
+
+def write(
+    settings: Settings,
+    spec: MonitoringSpec,
+    findings: Findings,
+    *,
+    report: str | None,
+    now: datetime,
+    started: float,
+) -> Result:
+    """Incidents, inbox and result in one transaction."""
+    training = findings.reference.served.training_id
+    with control(settings.control_database) as connection:
+        incidents = tuple(
+            raise_alarm(
+                connection,
+                spec.contract.name,
+                alarm,
+                window=findings.window,
+                served_training=training,
+                now=now,
+                wall=datetime.now(UTC),
+            )
+            for alarm in findings.judgement.alarms
+        )
+        settle_quiet(
+            connection,
+            spec.contract.name,
+            quiet=quiet_groups(findings, spec),
+            served_training=training,
+            now=now,
+        )
+        result = result_of_findings(
+            spec, findings, incidents=incidents, report=report, now=now, seconds=time.monotonic() - started
+        )
+        write_result(connection, result, findings.window)
+    return result
+
+
+def result_of_findings(
+    spec: MonitoringSpec,
+    findings: Findings,
+    *,
+    incidents: tuple[str, ...],
+    report: str | None,
+    now: datetime,
+    seconds: float,
+) -> Result:
+    performance, drift, scores = findings.performance, findings.drift, findings.performance.scores
+    skill, factors = performance.threshold, drift.thresholds
+    return Result(
+        use_case=spec.contract.name,
+        checked_at=now.isoformat(),
+        model_version=findings.reference.served.version,
+        training_id=findings.reference.served.training_id,
+        decision=findings.judgement.decision,
+        reason=findings.judgement.reason,
+        incidents=incidents,
+        num_rows=len(findings.answers.sample),
+        num_labelled=scores.num_rows if scores else 0,
+        rows_by_version=findings.answers.rows_by_version,
+        rows_by_outcome=findings.answers.rows_by_outcome,
+        num_degraded=findings.answers.degraded,
+        performance_status=performance.status,
+        base_rate=scores.base_rate if scores else None,
+        auc=scores.auc if scores else None,
+        log_loss=scores.log_loss if scores else None,
+        brier=scores.brier if scores else None,
+        skill=scores.skill if scores else None,
+        reference_skill=skill.reference_skill if skill else None,
+        skill_drop=performance.drop,
+        skill_drop_threshold=skill.drop if skill else None,
+        skill_drop_threshold_interval=(skill.low, skill.high) if skill else None,
+        expected_skill=findings.estimate.expected_skill,
+        drift_status=drift.status,
+        drift_reason=drift.reason,
+        weighted_drift=drift.weighted,
+        weighted_drift_threshold=factors.weighted if factors else None,
+        drift_factor_interval=(factors.low, factors.high) if factors else None,
+        columns=tuple(
+            ColumnResult(
+                column=column.column,
+                distance=column.distance,
+                threshold=column.threshold,
+                weight=column.weight,
+                drifted=column.triggers and column.drifted,
+            )
+            for column in drift.columns
+        ),
+        quality={quality.source: quality.score for quality in findings.qualities},
+        defects=tuple(str(defect) for defect in findings.defects),
+        report=report,
+        seconds=seconds,
+    )
+
+
+def link_report(settings: Settings, run_id: str, window: DataInterval, report: str) -> None:
+    """A tag on the run that made the version; a registry that is away costs the link, not the check."""
+    tag = {
+        "run_id": run_id,
+        "key": f"drift_report.{window.end:%Y-%m-%d}",
+        "value": f"http://{settings.bind}:{settings.monitoring_port}/reports/{report}",
+    }
+    try:
+        httpx.post(
+            f"{settings.mlflow_url}/api/2.0/mlflow/runs/set-tag",
+            json=tag,
+            auth=("flywheel", settings.secret("mlflow_password")),
+            timeout=5,
+        ).raise_for_status()
+    except (httpx.HTTPError, FileNotFoundError) as error:
+        LOG.warning("report_not_linked", run_id=run_id, reason=str(error))

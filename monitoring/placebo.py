@@ -1,0 +1,129 @@
+"""A placebo year: days in random order, so that nothing can drift, and every alarm is a false one.
+
+Thresholds come from one half of the days and are tried on windows of the other half. What is counted is compared with
+the budgets that the use case declared, in the exact 95 % interval of the binomial.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from rich.table import Table
+from scipy.stats import binom
+
+from monitoring.drift import judge_drift
+from monitoring.performance import judge_performance
+from monitoring.reference import sample_of_table
+from monitoring.sample import MICROSECONDS_PER_DAY, Sample
+from monitoring.spec import MonitoringSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceboYear:
+    """Windows tried and alarms counted, by what raised them; `retrain` counts windows that asked for a training."""
+
+    seed: int
+    num_windows: int
+    performance: int
+    weighted_drift: int
+    drift: int
+    retrain: int
+
+
+def read_table(spec: MonitoringSpec, path: Path) -> Sample:
+    """Rows with a label. Raises ValueError if the answers' probabilities are missing."""
+    table = pq.read_table(path)
+    if "probability" not in table.column_names:
+        raise ValueError(f"{path} has no column 'probability'; a placebo year needs answers of a model")
+    return sample_of_table(spec.contract, table).labelled
+
+
+def in_order_of(sample: Sample, days: np.ndarray) -> Sample:
+    """Only rows of `days`, moved so that those days follow each other in the given order."""
+    position = {int(day): index for index, day in enumerate(days)}
+    kept = sample.where(np.isin(sample.day, days))
+    moved = np.array([position[int(day)] for day in kept.day], np.int64)
+    at = moved * MICROSECONDS_PER_DAY + kept.at % MICROSECONDS_PER_DAY
+    order = np.argsort(at, kind="stable")
+    return Sample(
+        numeric={name: values[order] for name, values in kept.numeric.items()},
+        categorical={name: values[order] for name, values in kept.categorical.items()},
+        at=at[order],
+        probability=kept.probability[order],
+        label=kept.label[order],
+    )
+
+
+def placebo_year(
+    spec: MonitoringSpec, sample: Sample, *, seed: int, weights: Mapping[str, float], rows_per_window: int
+) -> PlaceboYear:
+    """One random order of the days; as many windows as the second half holds."""
+    rng = np.random.default_rng(seed)
+    days = rng.permutation(np.unique(sample.day))
+    half = len(days) // 2
+    length = spec.window.length.days
+    reference = in_order_of(sample, days[:half])
+    counted = {"performance": 0, "weighted_drift": 0, "drift": 0, "retrain": 0}
+    starts = range(half, len(days) - length + 1, length)
+    for start in starts:
+        current = in_order_of(sample, days[start : start + length]).at_most(rows_per_window, seed=seed)
+        dropped = (
+            judge_performance(current, reference, window=spec.window, policy=spec.performance, seed=seed).status
+            == "dropped"
+        )
+        drift = judge_drift(current, reference, spec=spec, weights=weights, seed=seed).status
+        counted["performance"] += dropped
+        counted["weighted_drift"] += drift == "weighted"
+        counted["drift"] += drift in ("weighted", "drifted")
+        counted["retrain"] += dropped or drift == "weighted"
+    return PlaceboYear(seed=seed, num_windows=len(starts), **counted)
+
+
+def placebo_years(
+    spec: MonitoringSpec,
+    sample: Sample,
+    *,
+    seeds: Iterable[int],
+    weights: Mapping[str, float] | None = None,
+    rows_per_window: int = 4000,
+) -> list[PlaceboYear]:
+    """Raises ValueError if half of the days do not fill a window."""
+    num_days = len(np.unique(sample.day))
+    if num_days // 2 < spec.window.length.days:
+        raise ValueError(f"{num_days} days; a placebo year needs at least {2 * spec.window.length.days}")
+    return [
+        placebo_year(spec, sample, seed=seed, weights=weights or {}, rows_per_window=rows_per_window) for seed in seeds
+    ]
+
+
+def budgets(spec: MonitoringSpec) -> dict[str, float]:
+    """False alarms per window that the use case allows, by what raises them.
+
+    Drift has two tests, of the maximum and of the weighted mean, each with the drift budget.
+    """
+    performance, drift = spec.performance.budget, spec.drift.budget
+    return {
+        "performance": performance,
+        "weighted_drift": drift,
+        "drift": 2 * drift,
+        "retrain": performance + drift,
+    }
+
+
+def allowed(budget: float, num_windows: int) -> tuple[int, int]:
+    """95 % interval of the number of false alarms at the budget."""
+    return int(binom.ppf(0.025, num_windows, budget)), int(binom.ppf(0.975, num_windows, budget))
+
+
+def table_of(spec: MonitoringSpec, years: list[PlaceboYear]) -> Table:
+    windows = sum(year.num_windows for year in years)
+    table = Table(title=f"{spec.contract.name}: {len(years)} placebo years, {windows} windows without drift")
+    for name in ("alarm", "budget per window", "expected", "95 % interval", "counted"):
+        table.add_column(name, justify="left" if name == "alarm" else "right")
+    for name, budget in budgets(spec).items():
+        low, high = allowed(budget, windows)
+        counted = sum(getattr(year, name) for year in years)
+        table.add_row(name, f"{budget:.4f}", f"{budget * windows:.1f}", f"{low} to {high}", str(counted))
+    return table
