@@ -63,9 +63,9 @@ def tables_of(source: Source) -> BatchTables:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """An embedded database in UTC, whatever the machine's time zone."""
+    """An embedded database in UTC, whatever the machine's time zone; its SQL cannot name a Python variable."""
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET TimeZone = 'UTC'; SET python_enable_replacements = false")
     return connection
 
 

@@ -1,0 +1,115 @@
+"""Great Expectations and DuckDB give the same verdict on every row: real rows, with every rule broken on purpose."""
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from feature_repo import rules_sql, suite
+from feature_repo.expectations import (
+    Complete,
+    Expectation,
+    Fresh,
+    InRange,
+    Matches,
+    Ordered,
+    RefersTo,
+    SpansMinutes,
+)
+from feature_repo.sources import Source
+from feature_repo.validation import connect, open_references
+from tests.feature_repo import landed
+
+MICROSECOND = timedelta(microseconds=1)
+FAR = timedelta(days=4000)
+Row = dict[str, object]
+
+
+def planted(rule: Expectation, row: Row) -> list[Row]:
+    """The row, changed in ways that break the rule or come as close to it as can be."""
+    if rule.when:
+        row = {**row, rule.when.column: rule.when.values[0]}
+    at = row.get(rule.column)
+    match rule:
+        case Complete():
+            changes = [{rule.column: None}]
+        case InRange():
+            values = (rule.minimum, rule.maximum, rule.minimum - 1, rule.maximum + 1)
+            changes = [{rule.column: type(at)(value) if at is not None else value} for value in values]
+        case Matches():
+            changes = [{rule.column: f"{at}{end}"} for end in ("\n", " ", "X9X9X9", "é")] + [{rule.column: ""}]
+        case RefersTo():
+            changes = [{rule.column: "ZZ9"}, {rule.column: "zz"}]
+        case Ordered():
+            earlier = row[rule.earlier]
+            gaps = (rule.at_least, rule.at_least - MICROSECOND, rule.at_most, rule.at_most + MICROSECOND, -FAR)
+            changes = [{rule.column: earlier + gap} for gap in gaps]  # type: ignore[operator]
+        case Fresh():
+            delivered = row[rule.delivered_at]
+            gaps = (timedelta(0), rule.at_most, rule.at_most + MICROSECOND)
+            changes = [{rule.column: delivered - gap} for gap in gaps]  # type: ignore[operator]
+        case SpansMinutes():
+            end = row[rule.end] or row[rule.start]
+            minutes = (end - row[rule.start]) / timedelta(minutes=1)  # type: ignore[operator]
+            values = (minutes, minutes / 60, minutes + 1, minutes + 0.1, minutes + 1e-9)
+            changes = [{rule.end: end, rule.column: value} for value in values]
+        case _:
+            raise AssertionError(f"plant faults for {rule}")
+    return [{**row, **change} for change in changes]
+
+
+def with_faults(source: Source, rows: pa.Table) -> pa.Table:
+    """Real rows, then for every rule rows that break it, one of them absent in every column that may be."""
+    real = rows.to_pylist()
+    whole = next((row for row in real if row.get("event") == "arrived"), real[0])
+    faults = [fault for rule in source.expectations for fault in planted(rule, whole)]
+    nothing = {**dict.fromkeys(source.columns), "delivered_at": whole["delivered_at"]}
+    endless = [{**whole, name: value} for name in source.float_columns for value in (float("inf"), float("-inf"))]
+    return pa.Table.from_pylist([*real, *faults, nothing, *endless], schema=source.schema)
+
+
+def verdicts_of(connection: duckdb.DuckDBPyConnection, engine: object, source: Source) -> "Counter[tuple[int, str]]":
+    engine(connection, source, "batch", "found")  # type: ignore[operator]
+    return Counter(connection.sql("SELECT row, rule FROM found").fetchall())
+
+
+@pytest.mark.parametrize("name", sorted(landed.SOURCES))
+def test_both_engines_agree_on_every_row_and_every_rule(
+    name: str, tmp_path: Path, two_days: dict[str, pa.Table]
+) -> None:
+    source, connection = landed.SOURCES[name], connect()
+    landed.write_references(tmp_path)
+    open_references(connection, source, tmp_path)
+    batch = with_faults(source, two_days[name])
+    batch = batch.append_column("row", pa.array(range(1, batch.num_rows + 1), pa.int64()))
+    connection.register("batch", batch)
+
+    by_sql = verdicts_of(connection, rules_sql.verdicts, source)
+    by_suite = verdicts_of(connection, suite.verdicts, source)
+
+    assert by_sql == by_suite
+    broken = {rule for _, rule in by_sql}
+    assert broken == {rule.name for rule in source.expectations}, "every rule was broken by some row"
+    print(f"{name}: {batch.num_rows} rows, {len(by_sql)} broken rules, the same from both engines")
+
+
+def test_a_rule_changed_for_one_engine_alone_is_seen(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
+    """The control of the test above: one bound moved by one makes the verdicts differ."""
+    source, connection = landed.SOURCES["weather"], connect()
+    landed.write_references(tmp_path)
+    open_references(connection, source, tmp_path)
+    batch = with_faults(source, two_days["weather"])
+    batch = batch.append_column("row", pa.array(range(1, batch.num_rows + 1), pa.int64()))
+    connection.register("batch", batch)
+    rules = tuple(
+        replace(rule, maximum=rule.maximum + 1) if isinstance(rule, InRange) and rule.column == "humidity" else rule
+        for rule in source.expectations
+    )
+
+    changed = verdicts_of(connection, rules_sql.verdicts, replace(source, expectations=rules))
+
+    assert changed != verdicts_of(connection, suite.verdicts, source)
