@@ -182,11 +182,15 @@ def read_rounds(places: Places) -> list[Round]:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What the monitoring made of one window; `drift` is the greatest distance over its threshold, 1 alarms."""
+    """What the monitoring made of one window. `drift` is weighted by importance, over its threshold: 1 alarms.
+
+    `budget` is the stated probability of a false alarm in one window.
+    """
 
     window_end: datetime
-    drift: float | None
     decision: str
+    reason: str
+    drift: float | None
     budget: float | None
 
 
@@ -197,13 +201,13 @@ def read_judgements(places: Places) -> list[Judgement]:
 
 
 def judgement(window_end: datetime, result: dict[str, Any]) -> Judgement:
-    drift = result.get("drift") or {}
-    ratios = [column["distance"] / column["threshold"] for column in drift.get("columns", ()) if column["triggers"]]
+    weighted, threshold = result["weighted_drift"], result["weighted_drift_threshold"]
     return Judgement(
         window_end=window_end,
-        drift=max(ratios, default=None),
         decision=result["decision"],
-        budget=(drift.get("thresholds") or {}).get("budget"),
+        reason=result["reason"],
+        drift=None if weighted is None or not threshold else weighted / threshold,
+        budget=result.get("alarm_budget"),
     )
 
 

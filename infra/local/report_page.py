@@ -83,7 +83,7 @@ def plots(report: Report, answers: pa.Table) -> Iterator[tuple[str, Draw]]:
         "AUC by fortnight, higher is better",
         lambda axes: lines(axes, intervals, "auc", "frozen_auc", "AUC"),
     )
-    yield ("Drift: greatest distance over its threshold; 1 alarms", lambda axes: drift(axes, intervals))
+    yield ("Drift, weighted by importance, over its threshold; 1 alarms", lambda axes: drift(axes, intervals))
     yield ("Answers by model version, and failed requests", lambda axes: volumes(axes, intervals))
     yield ("Latency of an answer, as the client saw it", lambda axes: latencies(axes, intervals, answers))
 
@@ -116,7 +116,7 @@ def lines(axes: Axes, intervals: Sequence[Interval], loop: str, frozen: str, lab
 def drift(axes: Axes, intervals: Sequence[Interval]) -> None:
     axes.bar(middles(intervals), [each.drift or 0.0 for each in intervals], width=10, color=LOOP)
     axes.axhline(1, color=MARK, linewidth=1)
-    axes.set_ylabel("distance / threshold")
+    axes.set_ylabel("drift / threshold")
 
 
 def volumes(axes: Axes, intervals: Sequence[Interval]) -> None:

@@ -2,7 +2,6 @@ import json
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -116,7 +115,7 @@ def write_predictions(places: Places) -> None:
 def write_control(path: Path) -> None:
     """A first training, a retraining that an alarm asked for and that won, and one that lost."""
     gate = {"difference": 0.02, "low": 0.01, "high": 0.03, "minimum": 0.002, "passed": True}
-    judged = {"decision": "retrain", "drift": drift_of(1.5)}
+    judged = {"decision": "retrain", "reason": "skill fell", "weighted_drift": 0.6, "weighted_drift_threshold": 0.4}
     with sqlite3.connect(path) as connection:
         connection.executescript(control.DDL)
         for name, cause, state, version, result in (
@@ -142,14 +141,6 @@ def write_control(path: Path) -> None:
             "INSERT INTO monitoring_results VALUES ('flight_delay', ?, ?, ?)",
             (to_microseconds(START), to_microseconds(ROUNDS[1].end - timedelta(hours=36)), json.dumps(judged)),
         )
-
-
-def drift_of(ratio: float) -> dict[str, Any]:
-    columns = [
-        {"column": "a", "distance": 0.1 * ratio, "threshold": 0.1, "triggers": True},
-        {"column": "weather", "distance": 9.0, "threshold": 0.1, "triggers": False},
-    ]
-    return {"columns": columns, "thresholds": {"budget": 0.005}}
 
 
 @pytest.fixture
