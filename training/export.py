@@ -77,7 +77,7 @@ def put_encoders_in_front(core: onnx.ModelProto, vocabularies: tuple[tuple[str, 
         nodes.append(encoder)
     inputs = [value for value in graph.input if value.name != CODES]
     if vocabularies:
-        shape = ["batch", len(vocabularies)]
+        shape: list[str | int | None] = ["batch", len(vocabularies)]
         inputs.append(helper.make_tensor_value_info(CATEGORICAL_INPUT, TensorProto.STRING, shape))
         nodes.append(helper.make_node("Concat", [f"code_{i}" for i in range(len(vocabularies))], [CODES], axis=1))
     nodes.extend(graph.node)
