@@ -22,12 +22,12 @@ from monitoring.decision import GROUPS, Judgement, judge
 from monitoring.defects import Defect, SourceQuality, find_defects, read_quality
 from monitoring.drift import DriftVerdict, judge_drift
 from monitoring.estimate import Estimate, estimate_performance
-from monitoring.incidents import control, raise_alarm, settle_quiet
+from monitoring.incidents import control, make_tables, raise_alarm, settle_quiet
 from monitoring.package import Model, load_served_model
 from monitoring.performance import PerformanceVerdict, judge_performance
 from monitoring.reference import Reference, read_reference
 from monitoring.report import write_report
-from monitoring.results import ColumnResult, Result, write_result
+from monitoring.results import Result, write_result
 from monitoring.sample import Sample
 from monitoring.served import served_version
 from monitoring.spec import MonitoringSpec
@@ -71,8 +71,7 @@ def check(
 ) -> Result:
     """Judge, draw, write; returns what was written. Raises MonitoringError if there is nothing to judge with."""
     started = time.monotonic()
-    with control(settings.control_database):
-        """Make the tables, so that the readers below find them."""
+    make_tables(settings.control_database)
     version = served_version(settings, spec.contract, port=serving_port(settings, spec.contract))
     reference = read_reference(settings, spec, version, load_model=load_model)
     findings = find(settings, spec, reference, now=now)
@@ -201,47 +200,24 @@ def result_of_findings(
     now: datetime,
     seconds: float,
 ) -> Result:
-    performance, drift, scores = findings.performance, findings.drift, findings.performance.scores
-    skill, factors = performance.threshold, drift.thresholds
+    served = findings.reference.served
     return Result(
         use_case=spec.contract.name,
         checked_at=now.isoformat(),
-        model_version=findings.reference.served.version,
-        training_id=findings.reference.served.training_id,
+        model_version=served.version,
+        training_id=served.training_id,
         decision=findings.judgement.decision,
         reason=findings.judgement.reason,
         incidents=incidents,
+        budget=spec.performance.budget + spec.drift.budget,
         num_rows=len(findings.answers.sample),
-        num_labelled=scores.num_rows if scores else 0,
+        num_current=len(findings.current),
         rows_by_version=findings.answers.rows_by_version,
         rows_by_outcome=findings.answers.rows_by_outcome,
         num_degraded=findings.answers.degraded,
-        performance_status=performance.status,
-        base_rate=scores.base_rate if scores else None,
-        auc=scores.auc if scores else None,
-        log_loss=scores.log_loss if scores else None,
-        brier=scores.brier if scores else None,
-        skill=scores.skill if scores else None,
-        reference_skill=skill.reference_skill if skill else None,
-        skill_drop=performance.drop,
-        skill_drop_threshold=skill.drop if skill else None,
-        skill_drop_threshold_interval=(skill.low, skill.high) if skill else None,
-        expected_skill=findings.estimate.expected_skill,
-        drift_status=drift.status,
-        drift_reason=drift.reason,
-        weighted_drift=drift.weighted,
-        weighted_drift_threshold=factors.weighted if factors else None,
-        drift_factor_interval=(factors.low, factors.high) if factors else None,
-        columns=tuple(
-            ColumnResult(
-                column=column.column,
-                distance=column.distance,
-                threshold=column.threshold,
-                weight=column.weight,
-                drifted=column.triggers and column.drifted,
-            )
-            for column in drift.columns
-        ),
+        performance=findings.performance,
+        estimate=findings.estimate,
+        drift=findings.drift,
         quality={quality.source: quality.score for quality in findings.qualities},
         defects=tuple(str(defect) for defect in findings.defects),
         report=report,
@@ -262,6 +238,7 @@ def link_report(settings: Settings, run_id: str, window: DataInterval, report: s
             json=tag,
             auth=("flywheel", settings.secret("mlflow_password")),
             timeout=5,
+            trust_env=False,
         ).raise_for_status()
     except (httpx.HTTPError, FileNotFoundError) as error:
         LOG.warning("report_not_linked", run_id=run_id, reason=str(error))

@@ -43,6 +43,12 @@ def control(path: Path) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
 
 
+def make_tables(path: Path) -> None:
+    """So that readers of an installation that was never used find empty tables."""
+    with control(path):
+        pass
+
+
 def ongoing(connection: sqlite3.Connection, use_case: str, group: str) -> Incident | None:
     row = connection.execute(
         "SELECT i.incident_id, i.alert_group, i.state, x.incident_id IS NOT NULL FROM incidents i "

@@ -73,7 +73,7 @@ def fetch_package(settings: Settings, run_id: str) -> dict[str, bytes]:
     """The three files of a run's package. Raises MonitoringError if the registry does not answer with them."""
     files = {}
     credentials = ("flywheel", settings.secret("mlflow_password"))
-    with httpx.Client(base_url=settings.mlflow_url, auth=credentials, timeout=20) as client:
+    with httpx.Client(base_url=settings.mlflow_url, auth=credentials, timeout=20, trust_env=False) as client:
         for name in (MANIFEST_FILE, SIGNATURE_FILE, MODEL_FILE):
             try:
                 answer = client.get(

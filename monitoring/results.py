@@ -5,26 +5,22 @@ import sqlite3
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import DDL
 from infra.clock import from_microseconds, to_microseconds
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnResult:
-    column: str
-    distance: float
-    threshold: float
-    weight: float
-    drifted: bool
+from monitoring.drift import ColumnDrift, DriftThresholds, DriftVerdict
+from monitoring.estimate import Estimate
+from monitoring.performance import PerformanceVerdict, Scores, SkillThreshold
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """`report` is a path below the folder of reports; `skill` and the like are None where nothing could be judged.
+    """One window. `report` is a path below the folder of reports.
 
-    `num_rows` answers lie in the window, `num_labelled` of them are the served version's with a label.
+    `num_rows` answers lie in the window, `num_current` of them are the served version's. `budget` is the probability
+    that a window without drift asks for a retraining.
     """
 
     use_case: str
@@ -34,28 +30,15 @@ class Result:
     decision: str
     reason: str
     incidents: tuple[str, ...]
+    budget: float
     num_rows: int
-    num_labelled: int
+    num_current: int
     rows_by_version: dict[str, int]
     rows_by_outcome: dict[str, int]
     num_degraded: int
-    performance_status: str
-    base_rate: float | None
-    auc: float | None
-    log_loss: float | None
-    brier: float | None
-    skill: float | None
-    reference_skill: float | None
-    skill_drop: float | None
-    skill_drop_threshold: float | None
-    skill_drop_threshold_interval: tuple[float, float] | None
-    expected_skill: float | None
-    drift_status: str
-    drift_reason: str
-    weighted_drift: float | None
-    weighted_drift_threshold: float | None
-    drift_factor_interval: tuple[float, float] | None
-    columns: tuple[ColumnResult, ...]
+    performance: PerformanceVerdict
+    estimate: Estimate
+    drift: DriftVerdict
     quality: dict[str, float]
     defects: tuple[str, ...]
     report: str | None
@@ -63,7 +46,7 @@ class Result:
 
     @property
     def num_drifted(self) -> int:
-        return sum(column.drifted for column in self.columns)
+        return sum(column.triggers and column.drifted for column in self.drift.columns)
 
 
 def write_result(connection: sqlite3.Connection, result: Result, window: DataInterval) -> None:
@@ -96,7 +79,21 @@ def read_results(database: Path, use_case: str) -> list[tuple[DataInterval, Resu
     ]
 
 
-def result_of(fields: dict[str, object]) -> Result:
-    columns = fields.pop("columns")
-    assert isinstance(columns, list)
-    return Result(columns=tuple(ColumnResult(**column) for column in columns), **fields)  # type: ignore[arg-type]
+def result_of(fields: dict[str, Any]) -> Result:
+    performance, estimate, drift = (fields.pop(name) for name in ("performance", "estimate", "drift"))
+    scores, skill = performance.pop("scores"), performance.pop("threshold")
+    columns, thresholds = drift.pop("columns"), drift.pop("thresholds")
+    return Result(
+        performance=PerformanceVerdict(
+            scores=None if scores is None else Scores(**scores),
+            threshold=None if skill is None else SkillThreshold(**skill),
+            **performance,
+        ),
+        estimate=Estimate(**estimate),
+        drift=DriftVerdict(
+            columns=tuple(ColumnDrift(**column) for column in columns),
+            thresholds=None if thresholds is None else DriftThresholds(**thresholds),
+            **drift,
+        ),
+        **fields,
+    )
