@@ -70,7 +70,7 @@ def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval
     files = [str(path) for path in partitions(lake.silver(data_dir, source.name))]
     silver = f"read_parquet({files!r})" if files else f"(FROM {tables_of(source).delivered} LIMIT 0)"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {', '.join(source.types)} FROM {silver} "
+        f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {', '.join(source.columns)} FROM {silver} "
         f"SEMI JOIN {tables_of(source).delivered} USING ({key}) WHERE {DELIVERED_AT} < ?",
         [interval.start],
     )

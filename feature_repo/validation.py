@@ -117,8 +117,8 @@ def find_repeats(source: Source, tables: BatchTables, known: str) -> str:
     key, compared = ", ".join(source.key), [name for name in source.types if name not in source.key]
     earlier = f"UNION ALL BY NAME SELECT 0 AS row, {key}, {', '.join(compared)} FROM {known}" if known else ""
     differences = ", ".join(
-        f"CASE WHEN {name} IS DISTINCT FROM first_value({name}) OVER of_key THEN "
-        f"concat('{name} = ', {name}, ', first ', first_value({name}) OVER of_key) END"
+        f"CASE WHEN {name} IS DISTINCT FROM first_value({name}) OVER of_key THEN concat("
+        f"'{name} = ', {text(name)}, ', first ', {text(f'first_value({name}) OVER of_key')}) END"
         for name in compared
     )
     return f"""
@@ -159,7 +159,11 @@ def split_quarantined(source: Source, tables: BatchTables) -> str:
 
 
 def shown(names: tuple[str, ...]) -> str:
-    return ", ".join(f"concat('{name} = ', coalesce(CAST({name} AS VARCHAR), 'absent'))" for name in names)
+    return ", ".join(f"concat('{name} = ', {text(name)})" for name in names)
+
+
+def text(expression: str) -> str:
+    return f"coalesce(CAST({expression} AS VARCHAR), 'absent')"
 
 
 def count(connection: duckdb.DuckDBPyConnection, source: Source, tables: BatchTables) -> Report:
