@@ -6,7 +6,7 @@ event that a DAG waits for without having been given to a run.
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -90,8 +90,8 @@ class AirflowClient:
             self.request("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, interval: DataInterval | None = None) -> str:
-        """Start a run, by hand; returns its id. Without a logical date, so an interval can be run again."""
-        body: dict[str, Any] = {"logical_date": None, "conf": {}}
+        """Start a run, by hand; returns its id. Its logical date is now, so that an interval can be run again."""
+        body: dict[str, Any] = {"logical_date": datetime.now(UTC).isoformat(), "conf": {}}
         if interval:
             body["data_interval_start"] = interval.start.isoformat()
             body["data_interval_end"] = interval.end.isoformat()
