@@ -1,40 +1,40 @@
 -- How a carrier is doing at one airport.
-WITH departed AS (
+WITH sums AS (
     SELECT
         instant, origin, carrier,
-        per(sum(delay) FILTER (departed_at >= instant - INTERVAL 3 HOUR),
-            count(*) FILTER (departed_at >= instant - INTERVAL 3 HOUR)) AS origin_carrier_departure_delay_3h,
-        per(sum(delay), count(*)) AS origin_carrier_departure_delay_24h,
-        per(count(*) FILTER (delay >= 15), count(*)) AS origin_carrier_departure_late_share_24h,
-        per(sum(delay) FILTER (today), count(*) FILTER (today)) AS origin_carrier_departure_delay_today,
-        per(count(*) FILTER (today AND delay >= 15), count(*) FILTER (today))
-            AS origin_carrier_departure_late_share_today,
-        per(sum(surplus_seconds) FILTER (today), count(*) FILTER (today) * 60)
-            AS origin_carrier_departure_surplus_today
-    FROM departures GROUP BY ALL
-), landed AS (
-    SELECT instant, origin, carrier, per(sum(delay), count(*)) AS origin_carrier_arrival_delay_24h
-    FROM arrivals GROUP BY ALL
-), waiting AS (
-    SELECT
-        instant, origin, carrier,
-        count(*) FILTER (overdue)::FLOAT AS origin_carrier_overdue_count,
-        per(count(*) FILTER (overdue), count(*)) AS origin_carrier_overdue_share,
-        per(sum(minutes) FILTER (overdue), count(*)) AS origin_carrier_overdue_minutes
-    FROM due GROUP BY ALL
+        count(*) FILTER (departed_3h) AS num_3h,
+        sum(delay) FILTER (departed_3h) AS delay_3h,
+        count(*) FILTER (departed) AS num_24h,
+        sum(delay) FILTER (departed) AS delay_24h,
+        sum(num_late) FILTER (departed) AS late_24h,
+        count(*) FILTER (departed AND today) AS num_today,
+        sum(delay) FILTER (departed AND today) AS delay_today,
+        sum(num_late) FILTER (departed AND today) AS late_today,
+        sum(surplus_seconds) FILTER (departed AND today) AS surplus_today,
+        count(*) FILTER (kind = 'arrived') AS num_arrived_24h,
+        sum(delay) FILTER (kind = 'arrived') AS arrival_delay_24h,
+        count(*) FILTER (kind = 'due') AS num_due,
+        count(*) FILTER (kind = 'due' AND missing) AS num_overdue,
+        sum(delay) FILTER (kind = 'due' AND missing) AS overdue_minutes
+    FROM (
+        SELECT
+            *,
+            kind = 'departed' AS departed,
+            kind = 'departed' AND happened_at >= instant - INTERVAL 3 HOUR AS departed_3h
+        FROM traffic WHERE kind IN ('departed', 'arrived', 'due')
+    )
+    GROUP BY instant, origin, carrier
 )
 SELECT
     instant, origin, carrier,
-    origin_carrier_departure_delay_3h,
-    origin_carrier_departure_delay_today,
-    origin_carrier_departure_late_share_today,
-    origin_carrier_departure_surplus_today,
-    origin_carrier_departure_delay_24h,
-    origin_carrier_departure_late_share_24h,
-    origin_carrier_arrival_delay_24h,
-    origin_carrier_overdue_count,
-    origin_carrier_overdue_share,
-    origin_carrier_overdue_minutes
-FROM departed
-FULL JOIN landed USING (instant, origin, carrier)
-FULL JOIN waiting USING (instant, origin, carrier)
+    per(delay_3h, num_3h) AS origin_carrier_departure_delay_3h,
+    per(delay_today, num_today) AS origin_carrier_departure_delay_today,
+    per(late_today, num_today) AS origin_carrier_departure_late_share_today,
+    per(surplus_today, num_today * 60) AS origin_carrier_departure_surplus_today,
+    per(delay_24h, num_24h) AS origin_carrier_departure_delay_24h,
+    per(late_24h, num_24h) AS origin_carrier_departure_late_share_24h,
+    per(arrival_delay_24h, num_arrived_24h) AS origin_carrier_arrival_delay_24h,
+    CASE WHEN num_due > 0 THEN num_overdue END AS origin_carrier_overdue_count,
+    per(num_overdue, num_due) AS origin_carrier_overdue_share,
+    per(coalesce(overdue_minutes, 0), num_due) AS origin_carrier_overdue_minutes
+FROM sums
