@@ -1,8 +1,7 @@
-"""One real MLflow server for all tests of the layer; each test has a data folder and a registered model of its own."""
+"""One real MLflow server for all tests of the layer; a module has a data folder and a model of its own."""
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,21 +18,22 @@ def mlflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-@pytest.fixture
-def settings(mlflow: Settings, tmp_path: Path) -> Settings:
+@pytest.fixture(scope="module")
+def settings(mlflow: Settings, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """An installation of its own beside the shared MLflow server, whose secrets it knows."""
-    shutil.copytree(mlflow.root / "secrets", tmp_path / "var" / "secrets")
-    return make_settings(tmp_path / "var", mlflow_port=mlflow.mlflow_port)
+    folder = tmp_path_factory.mktemp("var")
+    shutil.copytree(mlflow.root / "secrets", folder / "secrets")
+    return make_settings(folder, mlflow_port=mlflow.mlflow_port)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def key(settings: Settings) -> Ed25519PrivateKey:
     return signing_key(settings.root / "secrets")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def registrar(settings: Settings) -> Iterator[Registrar]:
-    """The registry without any model: a model of an earlier test is deleted."""
+    """The registry without any model: that of another module is deleted."""
     registrar = Registrar(settings)
     registrar.delete_model()
     yield registrar

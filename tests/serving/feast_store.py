@@ -1,5 +1,6 @@
 """A real Feast repository of a use case's contract, and its online store written by Feast's own SDK."""
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,10 @@ from infra.clock import to_microseconds
 from serving.online_features import PROJECT
 
 TYPES = {ColumnType.FLOAT32: Float32, ColumnType.INT64: Int64, ColumnType.STRING: String}
-WATERMARK = "CREATE TABLE IF NOT EXISTS flywheel_watermark (use_case TEXT PRIMARY KEY, instant INTEGER, published_at_wall INTEGER)"
+WATERMARK = (
+    "CREATE TABLE IF NOT EXISTS flywheel_watermark "
+    "(use_case TEXT PRIMARY KEY, instant INTEGER, published_at_wall INTEGER)"
+)
 
 
 class FeastStore:
@@ -36,7 +40,8 @@ class FeastStore:
         keys = sorted({key for view in use_case.views for key in view.join_keys})
         entities = {key: Entity(name=key, join_keys=[key], value_type=ValueType.STRING) for key in keys}
         views = [feast_view(view, entities, folder) for view in use_case.views]
-        self.feast.apply([*entities.values(), *views, FeatureService(name=use_case.feature_service, features=views)])
+        service = FeatureService(name=use_case.feature_service, features=list(views))
+        self.feast.apply([*entities.values(), *views, service])
 
     def write(self, view: str, rows: Sequence[Mapping[str, Any]], available_at: datetime) -> None:
         frame = pd.DataFrame(rows).assign(available_at=pd.Timestamp(available_at))
@@ -48,8 +53,6 @@ class FeastStore:
 
     def publish(self, instant: datetime) -> None:
         """What our writer adds to Feast's layout."""
-        import sqlite3
-
         with sqlite3.connect(self.path) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(WATERMARK)
