@@ -6,6 +6,7 @@ before it does.
 
 import signal
 import sqlite3
+import sys
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -28,6 +29,8 @@ from infra.local.screen import Screen, table_of
 from infra.local.setup import sole_user
 from infra.local.up import addresses
 from infra.settings import Settings
+
+LOG_WIDTH = 150  # of the table, where no terminal says how wide it is
 
 
 def settings_of_demo(folder: Path) -> Settings:
@@ -113,7 +116,7 @@ def main(
         signal.signal(number, signal.default_int_handler)
     try:
         plan = plan_of(short=short, rounds=rounds, until=until, requests_per_day=requests_per_day, seed=seed)
-        run(plan, exits=exits, console=Console())
+        run(plan, exits=exits, console=Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
     except (InstallationError, OSError, sqlite3.OperationalError) as error:
         typer.echo(f"demo: {error}", err=True)
         raise typer.Exit(1) from error

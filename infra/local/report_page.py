@@ -97,6 +97,11 @@ def middles(intervals: Sequence[Interval]) -> list[float]:
     return [(day_number(each.start) + day_number(each.end)) / 2 for each in intervals]
 
 
+def widths(intervals: Sequence[Interval]) -> list[float]:
+    """Of bars, in days: two thirds of each interval."""
+    return [(day_number(each.end) - day_number(each.start)) * 2 / 3 for each in intervals]
+
+
 def lines(axes: Axes, intervals: Sequence[Interval], loop: str, frozen: str, label: str) -> None:
     for name, legend, colour in ((frozen, "first model, frozen", FROZEN), (loop, "the loop", LOOP)):
         values = [float("nan") if (value := getattr(each, name)) is None else value for each in intervals]
@@ -114,7 +119,7 @@ def lines(axes: Axes, intervals: Sequence[Interval], loop: str, frozen: str, lab
 
 
 def drift(axes: Axes, intervals: Sequence[Interval]) -> None:
-    axes.bar(middles(intervals), [each.drift or 0.0 for each in intervals], width=10, color=LOOP)
+    axes.bar(middles(intervals), [each.drift or 0.0 for each in intervals], width=widths(intervals), color=LOOP)
     axes.axhline(1, color=MARK, linewidth=1)
     axes.set_ylabel("drift / threshold")
 
@@ -125,12 +130,12 @@ def volumes(axes: Axes, intervals: Sequence[Interval]) -> None:
     colours = mpl.colormaps["viridis"](np.linspace(0.15, 0.85, max(len(versions), 1)))
     for version, colour in zip(versions, colours, strict=False):
         counts = np.array([each.versions.get(version, 0) for each in intervals])
-        axes.bar(middles(intervals), counts, bottom=bottom, width=10, color=colour, label=f"v{version}")
+        axes.bar(middles(intervals), counts, bottom=bottom, width=widths(intervals), color=colour, label=f"v{version}")
         bottom += counts
     failed = [each.failed_requests for each in intervals]
-    axes.bar(middles(intervals), failed, bottom=bottom, width=10, color=MARK, label="failed")
+    axes.bar(middles(intervals), failed, bottom=bottom, width=widths(intervals), color=MARK, label="failed")
     axes.set_ylabel("requests")
-    axes.legend(frameon=False, ncols=6)
+    axes.legend(frameon=False, ncols=8, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def latencies(axes: Axes, intervals: Sequence[Interval], answers: pa.Table) -> None:
