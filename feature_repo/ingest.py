@@ -5,6 +5,7 @@ the same bytes. Everything is read and judged before anything is written, and th
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def judge(
     open_earlier(connection, source, interval, data_dir)
     report = check(connection, source, engine=engine, known=f"{source.name}_earlier")
     refuse_if_defective(connection, source, report)
-    return report
+    warnings = (silence(connection, source, interval), repeats_later(connection, source, interval, data_dir))
+    return replace(report, warnings=tuple(warning for warning in warnings if warning))
 
 
 def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path) -> None:
@@ -74,6 +76,28 @@ def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval
         f"SEMI JOIN {tables_of(source).delivered} USING ({key}) WHERE {DELIVERED_AT} < ?",
         [interval.start],
     )
+
+
+def silence(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval) -> str:
+    """A sentence if the source fell silent well before the interval's end; else nothing."""
+    ((newest,),) = connection.sql(f"SELECT max({DELIVERED_AT}) FROM {tables_of(source).delivered}").fetchall()
+    silent = interval.end - newest
+    if silent <= source.longest_silence:
+        return ""
+    return f"silent for {silent} before the interval's end (at most {source.longest_silence} is usual): is it running?"
+
+
+def repeats_later(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path) -> str:
+    """A sentence if intervals ingested before this one, though later in time, hold keys that are first here."""
+    files = [str(path) for path in partitions(lake.silver(data_dir, source.name))]
+    if not files:
+        return ""
+    ((number, first),) = connection.execute(
+        f"SELECT count(*), min({DELIVERED_AT}) FROM read_parquet({files!r}) "
+        f"SEMI JOIN {tables_of(source).clean} USING ({', '.join(source.key)}) WHERE {DELIVERED_AT} >= ?",
+        [interval.end],
+    ).fetchall()
+    return f"{number} later rows repeat these: ingest the intervals from {first} on again" if number else ""
 
 
 def write(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, change: Transaction) -> None:

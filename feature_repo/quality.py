@@ -30,7 +30,11 @@ def control(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def record(database: Path, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
-    details = {"rows_by_rule": dict(report.rows_by_rule), "repeats": report.num_repeats}
+    details = {
+        "rows_by_rule": dict(report.rows_by_rule),
+        "repeats": report.num_repeats,
+        "warnings": list(report.warnings),
+    }
     counts = (report.num_rows, report.num_quarantined, report.num_warned, report.score, 0)
     upsert(database, use_case, source, interval, counts, details)
 
@@ -73,7 +77,8 @@ def table_of(database: Path, use_case: str) -> Table:
         ).fetchall()
     for source, start, end, num_rows, quarantined, warned, score, failed, details in rows:
         parsed = json.loads(details)
-        found = parsed["reason"] if failed else ", ".join(f"{k} {n}" for k, n in parsed["rows_by_rule"].items())
+        counts = [f"{rule} {number}" for rule, number in parsed.get("rows_by_rule", {}).items()]
+        found = parsed["reason"] if failed else ", ".join([*counts, *parsed["warnings"]])
         times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (start, end))
         verdict = "refused" if failed else f"{score:.4f}"
         table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, found)

@@ -43,6 +43,7 @@ class Report:
     num_repeats: int
     num_warned: int
     rows_by_rule: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -54,6 +55,7 @@ class Report:
         return (
             f"{self.num_rows} rows delivered, {self.num_clean} clean ({self.num_warned} with a warning), "
             f"{self.num_quarantined} quarantined, {self.num_repeats} repeats; score {self.score:.4f}"
+            + "".join(f"; {warning}" for warning in self.warnings)
         )
 
 

@@ -241,6 +241,30 @@ def test_a_corrected_row_is_taken_where_the_first_was_quarantined(
     assert read(lake.silver(tmp_path, "flights")).num_rows == rows.num_rows
 
 
+def test_a_source_that_fell_silent_is_warned_about(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
+    rows = between(two_days["flights"], FIRST_DAY.start, FIRST_DAY.start + timedelta(hours=30))
+    report = ingest(fresh(tmp_path, rows))
+    (warning,) = report.warnings
+    assert "before the interval's end (at most 12:00:00 is usual): is it running?" in warning
+    assert json.loads(str(quality(tmp_path)[0][5]))["warnings"] == [warning]
+
+
+def test_a_backfill_of_an_earlier_interval_names_the_later_ones_to_ingest_again(
+    tmp_path: Path, two_days: dict[str, pa.Table]
+) -> None:
+    rows = two_days["flights"]
+    in_order, backfilled = fresh(tmp_path / "a", rows), fresh(tmp_path / "b", rows)
+    for data_dir in (in_order, backfilled):
+        write_delivery(data_dir, "flights", LATER.end, shift(rows.slice(0, 500), "delivered_at", 2 * DAY))
+    ingest(in_order)
+    ingest(in_order, interval=LATER)
+    ingest(backfilled, interval=LATER)
+    (warning,) = ingest(backfilled).warnings
+    assert warning.startswith("500 later rows repeat these: ingest the intervals from 2013-02-10 00:0")
+    ingest(backfilled, interval=LATER)
+    assert lake_digests(backfilled) == lake_digests(in_order)
+
+
 # Killed, and beside another
 
 
@@ -356,7 +380,7 @@ def another_time_zone(rows: pa.Table) -> pa.Table:
     return shift(rows, "actual_time", timedelta(hours=5))
 
 
-POISONS = {
+POISONS: dict[Callable[[pa.Table], pa.Table], str] = {
     with_nulls: r"20\.0%, at most 2\.0% may be\), .* by completeness:scheduled_arrival: .* scheduled_arrival = absent",
     minutes_as_hours: r"by temporal:delay_minutes.*: not the time against schedule: another unit",
     outliers: r"by (range|temporal):delay_minutes",

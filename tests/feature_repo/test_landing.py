@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -111,11 +112,11 @@ def never_delivered(path: Path, rows: pa.Table) -> None:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_defect_of_a_whole_delivery_is_refused_with_what_to_do(
-    write: object, sentence: str, tmp_path: Path, two_days: dict[str, pa.Table]
+    write: Callable[[Path, pa.Table], None], sentence: str, tmp_path: Path, two_days: dict[str, pa.Table]
 ) -> None:
     path = lake.landing(tmp_path, "flights") / f"{TWO_DAYS.end.strftime(landing.NAME_FORMAT)}.parquet"
     path.parent.mkdir(parents=True)
-    write(path, two_days["flights"])  # type: ignore[operator]
+    write(path, two_days["flights"])
     with pytest.raises(DeliveryError, match=sentence):
         read_delivery(FLIGHTS, path, TWO_DAYS)
 

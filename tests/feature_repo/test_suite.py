@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -21,45 +22,46 @@ from feature_repo.expectations import (
     SpansMinutes,
 )
 from feature_repo.sources import Source
-from feature_repo.validation import connect, open_references
+from feature_repo.validation import Engine, connect, open_references
 from tests.feature_repo import landed
 
 MICROSECOND = timedelta(microseconds=1)
 FAR = timedelta(days=4000)
-Row = dict[str, object]
+Row = dict[str, Any]
 
 
 def planted(rule: Expectation, row: Row) -> list[Row]:
     """The row, changed in ways that break the rule or come as close to it as can be."""
     if rule.when:
         row = {**row, rule.when.column: rule.when.values[0]}
+    return [{**row, **change} for change in changes(rule, row)]
+
+
+def changes(rule: Expectation, row: Row) -> list[Row]:
     at = row.get(rule.column)
     match rule:
         case Complete():
-            changes = [{rule.column: None}]
+            return [{rule.column: None}]
         case InRange():
-            values = (rule.minimum, rule.maximum, rule.minimum - 1, rule.maximum + 1)
-            changes = [{rule.column: type(at)(value) if at is not None else value} for value in values]
+            bounds = (rule.minimum, rule.maximum, rule.minimum - 1, rule.maximum + 1)
+            return [{rule.column: value if at is None else type(at)(value)} for value in bounds]
         case Matches():
-            changes = [{rule.column: f"{at}{end}"} for end in ("\n", " ", "X9X9X9", "é")] + [{rule.column: ""}]
+            return [{rule.column: f"{at}{end}"} for end in ("\n", " ", "X9X9X9", "é")] + [{rule.column: ""}]
         case RefersTo():
-            changes = [{rule.column: "ZZ9"}, {rule.column: "zz"}]
+            return [{rule.column: "ZZ9"}, {rule.column: "zz"}]
         case Ordered():
-            earlier = row[rule.earlier]
             gaps = (rule.at_least, rule.at_least - MICROSECOND, rule.at_most, rule.at_most + MICROSECOND, -FAR)
-            changes = [{rule.column: earlier + gap} for gap in gaps]  # type: ignore[operator]
+            return [{rule.column: row[rule.earlier] + gap} for gap in gaps]
         case Fresh():
-            delivered = row[rule.delivered_at]
-            gaps = (timedelta(0), rule.at_most, rule.at_most + MICROSECOND)
-            changes = [{rule.column: delivered - gap} for gap in gaps]  # type: ignore[operator]
+            ages = (timedelta(0), rule.at_most, rule.at_most + MICROSECOND)
+            return [{rule.column: row[rule.delivered_at] - age} for age in ages]
         case SpansMinutes():
             end = row[rule.end] or row[rule.start]
-            minutes = (end - row[rule.start]) / timedelta(minutes=1)  # type: ignore[operator]
+            minutes = (end - row[rule.start]) / timedelta(minutes=1)
             values = (minutes, minutes / 60, minutes + 1, minutes + 0.1, minutes + 1e-9)
-            changes = [{rule.end: end, rule.column: value} for value in values]
+            return [{rule.end: end, rule.column: value} for value in values]
         case _:
             raise AssertionError(f"plant faults for {rule}")
-    return [{**row, **change} for change in changes]
 
 
 def with_faults(source: Source, rows: pa.Table) -> pa.Table:
@@ -72,8 +74,8 @@ def with_faults(source: Source, rows: pa.Table) -> pa.Table:
     return pa.Table.from_pylist([*real, *faults, nothing, *endless], schema=source.schema)
 
 
-def verdicts_of(connection: duckdb.DuckDBPyConnection, engine: object, source: Source) -> "Counter[tuple[int, str]]":
-    engine(connection, source, "batch", "found")  # type: ignore[operator]
+def verdicts_of(connection: duckdb.DuckDBPyConnection, engine: Engine, source: Source) -> "Counter[tuple[int, str]]":
+    engine(connection, source, "batch", "found")
     return Counter(connection.sql("SELECT row, rule FROM found").fetchall())
 
 

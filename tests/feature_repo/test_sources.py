@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import pytest
+
+from feature_repo.expectations import FAIL, WARN, Severity, complete, in_range
+from feature_repo.sources import Source, SourceType, columns
+from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
+
+KEYED = complete(FAIL, "names nothing", "name")
+
+
+def source(**changes: object) -> Source:
+    declared = Source(name="s", types=columns(string="name", float64="size"), key=("name",), expectations=KEYED)
+    return replace(declared, **changes)  # type: ignore[arg-type]
+
+
+def test_columns_are_grouped_by_type_and_end_with_the_time_of_delivery() -> None:
+    assert columns(string="a b", timestamp="c") == {
+        "a": SourceType.STRING,
+        "b": SourceType.STRING,
+        "c": SourceType.TIMESTAMP,
+    }
+    assert source().columns == ("name", "size", "delivered_at")
+
+
+def test_a_rule_about_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"source s: expectations speak of \['width'\], which are not its columns"):
+        source(expectations=(*KEYED, *in_range(FAIL, "no such size", width=(0, 1))))
+
+
+def test_the_same_rule_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\['completeness:name'\] are declared twice"):
+        source(expectations=(*KEYED, *KEYED))
+
+
+@pytest.mark.parametrize("expectations", [(), complete(WARN, "names nothing", "name")], ids=["none", "warns only"])
+def test_a_key_that_may_be_absent_is_refused(expectations: tuple[object, ...]) -> None:
+    with pytest.raises(ValueError, match=r"\['name'\] need a Complete expectation of severity fail"):
+        source(expectations=expectations)
+
+
+def test_every_expectation_gives_its_reason_and_every_dimension_is_covered() -> None:
+    rules = [rule for declared in SOURCES for rule in declared.expectations]
+    assert all(rule.reason for rule in rules)
+    assert {rule.severity for rule in rules} == set(Severity)
+    dimensions = {str(rule.dimension) for rule in FLIGHTS.expectations}
+    assert dimensions == {"completeness", "range", "format", "referential", "temporal", "freshness"}
