@@ -4,6 +4,7 @@ It runs the same SQL as the offline build, over the same rows, for one instant: 
 an in-memory DuckDB. The checks are the same declarations that Great Expectations runs on an interval.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from feature_repo.errors import DeliveryError
 from feature_repo.expectations import Severity
 from feature_repo.online_store import Change, Key, Row, Values, expired
 from feature_repo.rules_sql import broken
-from feature_repo.sources import DELIVERED_AT, Source
-from feature_repo.transforms import Transforms, append_source, compute, load_source, open_engine
+from feature_repo.sources import DELIVERED_AT, Source, SourceType
+from feature_repo.transforms import Transforms, compute, known_from, load_source, open_engine, without_time_zone
 from feature_repo.validation import open_references
 from infra.logs import logger
 
 log = logger(__name__)
+
+UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 
 Contents = Mapping[str, Mapping[Key, Row]]
 
@@ -33,7 +36,8 @@ class MicroBatch:
     def __init__(self, transforms: Transforms, sources: Sequence[Source], data_dir: Path) -> None:
         self.transforms, self.sources, self.data_dir = transforms, sources, data_dir
         self.connection = open_engine(threads=1)
-        self.read_files: dict[str, set[str]] = {source.name: set() for source in sources}
+        self.taken_files: dict[str, set[str]] = {source.name: set() for source in sources}
+        self.known_keys: dict[str, set[tuple[object, ...]]] = {source.name: set() for source in sources}
         self.pruned_on: datetime | None = None
         for source in sources:
             load_source(self.connection, source.name, source.schema.empty_table(), transforms.contract.step)
@@ -49,36 +53,27 @@ class MicroBatch:
                 except DeliveryError as error:
                     log.error("delivery_refused", source=source.name, delivery=path.name, reason=str(error))
                     continue
-                self.read_files[source.name].add(path.name)
+                self.taken_files[source.name].add(path.name)
         self.prune(oldest, before)
 
     def new_files(self, source: Source, oldest: datetime, before: datetime) -> list[Path]:
         folder = lake.landing(self.data_dir, source.name)
-        newest_name = f"{before.strftime(landing.NAME_FORMAT)}.parquet"
-        oldest_name = f"{oldest.strftime(landing.NAME_FORMAT)}.parquet"
-        names = {path.name for path in folder.glob("*.parquet")} - self.read_files[source.name]
-        return [folder / name for name in sorted(names) if oldest_name < name <= newest_name]
+        if not folder.exists():
+            return []
+        first, last = (f"{moment.strftime(landing.NAME_FORMAT)}.parquet" for moment in (oldest, before))
+        names = {entry.name for entry in os.scandir(folder) if first < entry.name <= last}
+        return [folder / name for name in sorted(names - self.taken_files[source.name]) if name.endswith(".parquet")]
 
     def take(self, source: Source, path: Path, interval: DataInterval) -> None:
-        rows = landing.read_delivery(source, path, interval)
-        self.connection.register("delivered", rows)
-        clean = self.connection.execute(self.clean_rows(source)).to_arrow_table()
+        """Add the delivery's rows that break no rule of severity fail and whose key is new."""
+        rows, known = landing.read_delivery(source, path, interval), self.known_keys[source.name]
+        keys = zip(*(rows[name].to_pylist() for name in source.key), strict=True)
+        self.connection.register("delivered", without_time_zone(rows.filter([key not in known for key in keys])))
+        added = self.connection.execute(clean_rows(source, self.transforms.contract.step)).to_arrow_table()
         self.connection.unregister("delivered")
-        append_source(self.connection, source.name, clean, self.transforms.contract.step)
-
-    def clean_rows(self, source: Source) -> str:
-        """SQL for the rows of `delivered` that break no rule of severity fail and whose key is new."""
-        rules = [broken(rule) for rule in source.expectations if rule.severity is Severity.FAIL]
-        bad = " OR ".join(f"coalesce({rule}, false)" for rule in rules) or "false"
-        floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
-        key, order = ", ".join(source.key), ", ".join((DELIVERED_AT, *source.types))
-        return f"""
-            SELECT {", ".join(source.columns)}
-            FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM delivered) AS delivered
-            ANTI JOIN {source.name} USING ({key})
-            WHERE NOT ({bad})
-            QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
-            ORDER BY {DELIVERED_AT}, {key}"""
+        times = {name for name, type_ in source.types.items() if type_ is SourceType.TIMESTAMP}
+        columns = (added[name].cast(UTC_MICROSECONDS) if name in times else added[name] for name in source.key)
+        known.update(zip(*(column.to_pylist() for column in columns), strict=True))
 
     def prune(self, oldest: datetime, before: datetime) -> None:
         """Once a day: a table without the rows that no instant from now on can need."""
@@ -95,6 +90,21 @@ class MicroBatch:
     def features_at(self, instant: datetime) -> dict[str, dict[Key, Values]]:
         rows_by_view = compute(self.connection, self.transforms, [instant])
         return {view.name: values_by_key(view, rows_by_view[view.name]) for view in self.transforms.contract.views}
+
+
+def clean_rows(source: Source, step: timedelta) -> str:
+    """SQL that adds the good rows of `delivered` to the source's table and returns their keys."""
+    rules = [broken(rule) for rule in source.expectations if rule.severity is Severity.FAIL]
+    bad = " OR ".join(f"coalesce({rule}, false)" for rule in rules) or "false"
+    floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
+    key, order = ", ".join(source.key), ", ".join((DELIVERED_AT, *source.types))
+    return f"""
+        INSERT INTO {source.name} SELECT {", ".join(source.columns)}, {known_from(step)}
+        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM delivered) AS delivered
+        WHERE NOT ({bad})
+        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
+        ORDER BY {DELIVERED_AT}, {key}
+        RETURNING {key}"""
 
 
 def values_by_key(view: FeatureViewContract, rows: pa.Table) -> dict[Key, Values]:

@@ -80,13 +80,6 @@ def load_source(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table
     connection.unregister("loaded")
 
 
-def append_source(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table, step: timedelta) -> None:
-    """Add rows to the table that `load_source` made."""
-    connection.register("loaded", without_time_zone(rows))
-    connection.execute(f"INSERT INTO {name} SELECT *, {known_from(step)} FROM loaded")
-    connection.unregister("loaded")
-
-
 def known_from(step: timedelta) -> str:
     """SQL for the first instant of the grid that lies after `delivered_at`."""
     microseconds = step // timedelta(microseconds=1)
