@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk import DAG
 
 from dags.blueprints.base import asset
+from dags.blueprints.command import CommandOperator
 from dags.blueprints.features import features_dag
 from dags.blueprints.monitoring import monitoring_dag
 from dags.blueprints.release import release_dag
@@ -107,6 +108,7 @@ def test_a_task_has_an_owner_a_doc_retries_with_backoff_and_a_timeout(dag: DAG) 
 def test_a_task_runs_a_command_of_a_layer_on_its_own_use_case() -> None:
     for dag in from_files():
         for task in dag.tasks:
+            assert isinstance(task, CommandOperator)
             layer, _, use_case = task.arguments[:3]
             assert (ROOT / layer).is_dir()
             assert use_case == dag.dag_id.partition("__")[0]
