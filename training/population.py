@@ -1,0 +1,72 @@
+"""Who could be asked about and what came of it: the rows of a training set before they have features.
+
+The window ends at the time of admission less the longest label delay. Taking rows by whether their own label has come
+would prefer those that were known early, which here are the flights that were on time.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from feature_repo.contracts import lake
+from feature_repo.contracts.base import DataInterval, UseCase
+from training.errors import UnfitData
+
+NOT_KEYS = ("label", "outcome", "known_at")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """`rows` has the request's fields, `prediction_time` and `label`; `unlabelled` counts the others by outcome."""
+
+    rows: pa.Table
+    interval: DataInterval
+    unlabelled: dict[str, int]
+
+
+def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Population:
+    """Rows in order of time and key. Raises UnfitData if there is none before `now` less the label delay."""
+    end = now - use_case.label.max_delay
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        labels = lake.labels(data_dir, use_case.name)
+        view(connection, "population", lake.population(data_dir, use_case.name), "prediction_time", end)
+        view(connection, "labels", labels, "known_at", now)
+        fields = [field.name for field in use_case.request]
+        keys = [name for name in columns(connection, "labels") if name in fields and name not in NOT_KEYS]
+        joined = connection.execute(
+            f"SELECT p.*, l.label, l.outcome FROM population p LEFT JOIN labels l USING ({', '.join(keys)}) "
+            f"ORDER BY prediction_time, {', '.join(keys)}"
+        ).to_arrow_table()
+        connection.register("joined", joined)
+        unlabelled = connection.execute(
+            "SELECT COALESCE(outcome, 'unknown'), COUNT(*) FROM joined WHERE label IS NULL GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        rows = connection.execute(
+            f"SELECT {', '.join(fields)}, prediction_time, label::TINYINT AS label FROM joined WHERE label IS NOT NULL"
+        ).to_arrow_table()
+    if len(rows) == 0:
+        raise UnfitData(f"{use_case.name}: no labelled row before {end.isoformat()}; ingest and build more history")
+    return Population(
+        rows=rows,
+        interval=DataInterval(start=rows["prediction_time"][0].as_py(), end=end),
+        unlabelled={str(outcome): int(count) for outcome, count in unlabelled},
+    )
+
+
+def view(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, column: str, end: datetime) -> None:
+    """A gold table's rows before `end`. Raises UnfitData if the table has no file yet."""
+    if not any(folder.glob(f"*/{lake.PARTITION_FILE}")):
+        raise UnfitData(f"{folder} has no partition; run first: python -m feature_repo build USE_CASE")
+    pattern = f"{folder}/*/{lake.PARTITION_FILE}".replace("'", "''")
+    connection.execute(
+        f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{pattern}', hive_partitioning = false) "
+        f"WHERE {column} < TIMESTAMPTZ '{end.isoformat()}'"
+    )
+
+
+def columns(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    return [str(row[0]) for row in connection.execute(f"DESCRIBE {name}").fetchall()]

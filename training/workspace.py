@@ -1,0 +1,49 @@
+"""A training's folder, `<data>/trainings/<training_id>/`: what each step leaves for the next one.
+
+Files are replaced atomically, and one command at a time works in a folder: a second one waits, and then finds the work
+done. The lock is the kernel's, so that it ends with its process, also after kill -9.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    folder: Path
+
+    @classmethod
+    def of(cls, data_dir: Path, training_id: str) -> "Workspace":
+        folder = data_dir / "trainings" / training_id
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / "dataset.parquet"
+
+    @property
+    def dataset_facts(self) -> Path:
+        return self.folder / "dataset.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Waits for another process that works here."""
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def write_json(path: Path, value: object) -> None:
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
