@@ -50,12 +50,13 @@ class Predictions:
     """Base of a use case's service class; a subclass names its contract and declares its endpoints."""
 
     use_case: ClassVar[UseCase]
+    log_class: ClassVar[type[PredictionLog]] = PredictionLog
 
     def __init__(self) -> None:
         configure_logs("serving")
         settings = Settings()
         self.metrics = Metrics(self.use_case.name)
-        self.log = PredictionLog(settings.prediction_log, durability=settings.durability)
+        self.log = self.log_class(settings.prediction_log, durability=settings.durability)
         self.features = OnlineFeatures(self.use_case, settings.online_store, settings.make_clock())
         self.engine = Engine(self.use_case, features=self.features, log=self.log, metrics=self.metrics)
         self.runtime = Runtime(self.engine, key=BearerKey(settings.secret("serving_api_key")))

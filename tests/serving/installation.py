@@ -18,7 +18,8 @@ import httpx
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
 from infra.local import keys, mlflow_server
-from infra.settings import Settings, child_environment
+from infra.settings import Settings
+from serving import launch
 from tests.serving.packages import Package
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -139,12 +140,9 @@ class Service:
         wait_until(lambda: self.info()["model_version"] == version, timeout=timeout, what=what)
 
 
-def start_service(settings: Settings, *, ready: bool = True) -> Service:
-    process = Process(
-        [sys.executable, "-m", "serving", "run", FLIGHT_DELAY.name],
-        child_environment(settings),
-        settings.root / "service.log",
-    )
+def start_service(settings: Settings, *, ready: bool = True, command: list[str] | None = None) -> Service:
+    command = command or [sys.executable, "-m", "serving", "run", FLIGHT_DELAY.name]
+    process = Process(command, launch.environment(settings), settings.root / "service.log")
     service = Service(settings, process)
     path = "/readyz" if ready else "/livez"
     try:
