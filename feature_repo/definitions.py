@@ -1,0 +1,63 @@
+"""What `feast apply` registers: each use case's entities, feature views and feature service, from its contract.
+
+The contract is the one declaration of keys, columns and time-to-live; repeating it in Feast's words would only let the
+two differ. Feast finds objects by the names of a module, so each gets a name here. Importing this module imports Feast,
+which takes seconds: only `apply`, `parity` and Feast's own commands do.
+"""
+
+from datetime import timedelta
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_format import ParquetFormat
+from feast.types import Float32, Int64, PrimitiveFeastType, String
+
+from feature_repo.contracts import USE_CASES, lake
+from feature_repo.contracts.base import ColumnType, FeatureViewContract, UseCase
+from infra.settings import Settings
+
+FEAST_TYPES: dict[ColumnType, PrimitiveFeastType] = {
+    ColumnType.FLOAT32: Float32,
+    ColumnType.INT64: Int64,
+    ColumnType.STRING: String,
+}
+RESOLUTION = timedelta(microseconds=1)
+
+
+def entities_of(use_case: UseCase) -> dict[str, Entity]:
+    names = sorted({key for view in use_case.views for key in view.join_keys})
+    return {name: Entity(name=name, join_keys=[name], value_type=ValueType.STRING) for name in names}
+
+
+def feature_view(use_case: UseCase, view: FeatureViewContract, entities: dict[str, Entity]) -> FeatureView:
+    """Feast serves a row to the end of its time-to-live inclusive, the contract excludes it: hence the microsecond."""
+    path = lake.feature_view(Settings().root, view.name) / "day=*" / lake.PARTITION_FILE
+    keys = [Field(name=name, dtype=String) for name in view.join_keys]
+    return FeatureView(
+        name=view.name,
+        entities=[entities[name] for name in view.join_keys],
+        schema=[*keys, *(Field(name=column.name, dtype=FEAST_TYPES[column.type]) for column in view.columns)],
+        source=FileSource(
+            name=f"{view.name}_changes", path=str(path), timestamp_field="available_at", file_format=ParquetFormat()
+        ),
+        ttl=view.ttl - RESOLUTION,
+        online=True,
+        owner=use_case.owner,
+        tags={"use_case": use_case.name, "step": str(use_case.step), "lag": str(use_case.lag)},
+    )
+
+
+def feast_objects(use_case: UseCase) -> dict[str, Entity | FeatureView | FeatureService]:
+    """Every object by a name that is unique in this module."""
+    entities = entities_of(use_case)
+    views = {view.name: feature_view(use_case, view, entities) for view in use_case.views}
+    service = FeatureService(
+        name=use_case.feature_service,
+        features=list(views.values()),
+        owner=use_case.owner,
+        description=use_case.description,
+    )
+    return {**{f"entity_{name}": entity for name, entity in entities.items()}, **views, service.name: service}
+
+
+for _use_case in USE_CASES.values():
+    globals().update(feast_objects(_use_case))
