@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "20"
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
+    def use_feast(self) -> None:
+        """Give this process's Feast the folder that `feature_store.yaml` names; call before importing Feast."""
+        os.environ.update(NO_TELEMETRY, FLYWHEEL_DATA_DIR=str(self.root))
+
     def make_clock(self) -> Clock:
         return clock_at(self.clock)
 

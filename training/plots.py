@@ -1,24 +1,21 @@
 """The pictures of an evaluation: ROC, calibration, slices and the learning curve."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from training.checkpoint import Epoch
 from training.evaluate import Array, Metrics, calibration_bins
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402  (the backend is chosen first: there is no screen)
-from matplotlib.axes import Axes  # noqa: E402
 
 
 def draw_all(
     folder: Path, label: Array, probability: Array, slices: Mapping[str, Metrics], history: Sequence[Epoch]
 ) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    drawers = {
+    drawers: dict[str, Callable[[Axes], None]] = {
         "roc": lambda axes: draw_roc(axes, label, probability),
         "calibration": lambda axes: draw_calibration(axes, label, probability),
         "slices": lambda axes: draw_slices(axes, slices),
@@ -26,11 +23,10 @@ def draw_all(
     }
     paths = []
     for name, draw in drawers.items():
-        figure, axes = plt.subplots(figsize=(6, 5), layout="constrained")
-        draw(axes)
+        figure = Figure(figsize=(6, 5), layout="constrained")
+        draw(figure.add_subplot())
         paths.append(folder / f"{name}.png")
         figure.savefig(paths[-1], dpi=110)
-        plt.close(figure)
     return paths
 
 

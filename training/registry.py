@@ -36,8 +36,11 @@ def experiment_id(client: MlflowClient, use_case: UseCase) -> str:
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(use_case.name))
-    except RestException:  # another process made it in between
-        return str(client.get_experiment_by_name(use_case.name).experiment_id)
+    except RestException:
+        found = client.get_experiment_by_name(use_case.name)
+        if found is None:
+            raise
+        return str(found.experiment_id)  # another process made it in between
 
 
 def find_version(client: MlflowClient, use_case: UseCase, identity: str) -> ModelVersion | None:

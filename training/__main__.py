@@ -1,0 +1,177 @@
+"""`python -m training`: one command per step of a training, each finding its own place in the one that is open.
+
+Exit codes: 0 done, 99 refused or nothing to do, 1 an error, said in one line. A command imports what it needs when it
+runs: admission is asked often and must not wait for torch.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from feature_repo.contracts import use_case_named
+from feature_repo.contracts.control import TrainingState
+from infra.logs import configure_logs
+from infra.settings import Settings
+from training import admission
+from training.control import Training, control, end, the_open_training, trainings
+from training.errors import Refused, TrainingError, UnfitData
+from training.spec import TrainingSpec
+from training.workspace import Workspace
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from mlflow import MlflowClient
+
+REFUSED = 99
+app = typer.Typer(help="Training: from an alarm to a challenger.", no_args_is_help=True, pretty_exceptions_enable=False)
+UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="a name in feature_repo/contracts")]
+Reason = Annotated[str, typer.Option(help="why; kept and shown")]
+
+
+def spec_named(name: str) -> TrainingSpec:
+    """The declaration in `training/use_cases/<name>.py`. Raises ValueError, with the names there are."""
+    module = importlib.import_module(f"training.use_cases.{use_case_named(name).name}")
+    spec: TrainingSpec = module.TRAINING
+    return spec
+
+
+@contextmanager
+def one_open(settings: Settings, use_case: str) -> Iterator[Training]:
+    """The open training, read again once its folder is ours."""
+    training = the_open_training(settings.control_database, use_case)
+    with Workspace.of(settings.root, training.training_id).locked():
+        yield the_open_training(settings.control_database, use_case)
+
+
+def mlflow_client(settings: Settings) -> "MlflowClient":
+    settings.use_mlflow()
+    from mlflow import MlflowClient
+
+    return MlflowClient()
+
+
+def feature_store(settings: Settings) -> "FeatureStore":
+    settings.use_feast()
+    from pathlib import Path
+
+    from feast import FeatureStore
+
+    return FeatureStore(fs_yaml_file=Path("feature_repo/feature_store.yaml"))
+
+
+@app.command()
+def admit(
+    use_case: UseCaseName,
+    bootstrap: Annotated[bool, typer.Option("--bootstrap", help="train the first model, without an alarm")] = False,
+    requested: Annotated[str | None, typer.Option(metavar="REASON", help="train because a person asks for it")] = None,
+) -> None:
+    """Claim the inbox and open a training, or go on with the open one; prints its id."""
+    settings = Settings()
+    opened = admission.admit(
+        settings.control_database,
+        spec_named(use_case),
+        now=settings.make_clock().now(),
+        wall=datetime.now(UTC),
+        bootstrap=bootstrap,
+        requested=requested,
+    )
+    typer.echo(opened.training_id)
+
+
+@app.command()
+def dataset(use_case: UseCaseName) -> None:
+    """Build and keep the point-in-time training set of the open training; prints its digest."""
+    from training.dataset import build_dataset
+
+    settings, spec = Settings(), spec_named(use_case)
+    with one_open(settings, use_case) as training:
+        try:
+            facts = build_dataset(lambda: feature_store(settings), spec, training, data_dir=settings.root)
+        except UnfitData as error:
+            now = settings.make_clock().now()
+            end(settings.control_database, training.training_id, TrainingState.REFUSED, str(error), now=now)
+            raise
+    typer.echo(facts.digest)
+
+
+@app.command()
+def fit(use_case: UseCaseName) -> None:
+    """Train, export, evaluate, sign and register; goes on where a killed one stopped. Prints the version."""
+    settings, spec = Settings(), spec_named(use_case)
+    client = mlflow_client(settings)
+    from training.fitting import fit_and_register
+
+    with one_open(settings, use_case) as training:
+        typer.echo(fit_and_register(settings, client, spec, training).version)
+
+
+@app.command()
+def gate(use_case: UseCaseName) -> None:
+    """Compare the new version with what is served; sets the alias `challenger`, or refuses with 99."""
+    settings, spec = Settings(), spec_named(use_case)
+    client = mlflow_client(settings)
+    from training.gate import put_before_gate
+    from training.promotion import Verdict
+
+    with one_open(settings, use_case) as training:
+        decision = put_before_gate(settings, client, spec, training, now=settings.make_clock().now())
+    if decision.verdict is not Verdict.PASSED:
+        raise Refused(f"version {training.model_version} does not pass: {decision.reason}")
+    typer.echo(f"version {training.model_version} passes: {decision.reason}")
+
+
+@app.command()
+def pause(use_case: UseCaseName, reason: Reason) -> None:
+    """Admit no training until `resume`; one that is open goes on."""
+    switch(use_case, paused=True, reason=reason)
+
+
+@app.command()
+def resume(use_case: UseCaseName, reason: Reason = "") -> None:
+    """Admit trainings again."""
+    switch(use_case, paused=False, reason=reason)
+
+
+def switch(use_case: str, *, paused: bool, reason: str) -> None:
+    database = Settings().control_database
+    admission.switch(database, use_case_named(use_case).name, paused=paused, reason=reason, wall=datetime.now(UTC))
+
+
+@app.command()
+def abandon(use_case: UseCaseName, reason: Reason) -> None:
+    """Give up the open training, so that another may be admitted; its incidents say why."""
+    settings = Settings()
+    training = the_open_training(settings.control_database, use_case)
+    now = settings.make_clock().now()
+    end(settings.control_database, training.training_id, TrainingState.FAILED, reason, now=now)
+
+
+@app.command(name="trainings")
+def list_trainings(use_case: UseCaseName) -> None:
+    """A line per training, the newest first: when, id, state, version, reason."""
+    with control(Settings().control_database) as connection:
+        for each in trainings(connection, use_case_named(use_case).name):
+            version = f"v{each.model_version}" if each.model_version else "-"
+            typer.echo(f"{each.admitted_at.isoformat()}  {each.training_id}  {each.state}  {version}  {each.reason}")
+
+
+def run(command: Callable[[], object]) -> int:
+    try:
+        command()
+    except Refused as refusal:
+        typer.echo(str(refusal), err=True)
+        return REFUSED
+    except (TrainingError, ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    configure_logs("training")
+    sys.exit(run(app))
