@@ -48,11 +48,17 @@ def one_open(settings: Settings, use_case: str) -> Iterator[Training]:
         yield the_open_training(settings.control_database, use_case)
 
 
-def mlflow_client(settings: Settings) -> "MlflowClient":
+@contextmanager
+def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
+    """Raises TrainingError for what MLflow's own client raises."""
     settings.use_mlflow()
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
-    return MlflowClient()
+    try:
+        yield MlflowClient()
+    except MlflowException as error:
+        raise TrainingError(f"the MLflow server at {settings.mlflow_url}: {error.message}") from error
 
 
 def feature_store(settings: Settings) -> "FeatureStore":
@@ -103,10 +109,9 @@ def dataset(use_case: UseCaseName) -> None:
 def fit(use_case: UseCaseName) -> None:
     """Train, export, evaluate, sign and register; goes on where a killed one stopped. Prints the version."""
     settings, spec = Settings(), spec_named(use_case)
-    client = mlflow_client(settings)
     from training.fitting import fit_and_register
 
-    with one_open(settings, use_case) as training:
+    with one_open(settings, use_case) as training, mlflow_client(settings) as client:
         typer.echo(fit_and_register(settings, client, spec, training).version)
 
 
@@ -114,11 +119,10 @@ def fit(use_case: UseCaseName) -> None:
 def gate(use_case: UseCaseName) -> None:
     """Compare the new version with what is served; sets the alias `challenger`, or refuses with 99."""
     settings, spec = Settings(), spec_named(use_case)
-    client = mlflow_client(settings)
     from training.gate import put_before_gate
     from training.promotion import Verdict
 
-    with one_open(settings, use_case) as training:
+    with one_open(settings, use_case) as training, mlflow_client(settings) as client:
         decision = put_before_gate(settings, client, spec, training, now=settings.make_clock().now())
     if decision.verdict is not Verdict.PASSED:
         raise Refused(f"version {training.model_version} does not pass: {decision.reason}")

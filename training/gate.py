@@ -1,4 +1,4 @@
-"""Puts a challenger before the gate: against what is served, on the same rows, and says in the registry what came of it.
+"""Puts a challenger before the gate, against what is served and on the same rows, and writes down what came of it.
 
 "Served" is what the service itself answers, since an alias is only an intent; the alias counts when no service runs.
 """
@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
+from numpy.typing import NDArray
 
 from feature_repo.contracts import USE_CASES
 from feature_repo.contracts.base import UseCase
@@ -71,7 +72,7 @@ def gate_rows(spec: TrainingSpec, facts: DatasetFacts, table: pa.Table) -> GateR
     """Days are counted from the window's start, 24 hours each: none of them is cut short by it."""
     start = to_microseconds(datetime.fromisoformat(facts.parts[GATE].start))
     times = table["prediction_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-    slices = {}
+    slices: dict[str, NDArray[np.bool_]] = {}
     for column in spec.gate.slices:
         values = np.array([value or "" for value in table[column].to_pylist()])
         slices |= {f"{column}={name}": values == name for name in np.unique(values)}
