@@ -4,7 +4,9 @@ Each command reads the settings, calls one plain function of the module that own
 error of the layer's own tree ends as one line on standard error and its exit code: 1 failed, 99 nothing to do.
 """
 
+import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -23,8 +25,12 @@ from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError
 from feature_repo.gold import build as build_gold
 from feature_repo.ingest import ingest as ingest_interval
+from feature_repo.materialize import materialize as materialize_gold
+from feature_repo.materialize import newest_instant
+from feature_repo.online_store import OnlineStore
 from feature_repo.stream import Stream
 from feature_repo.stream import run as run_stream
+from infra.clock import EPOCH
 from infra.logs import configure_logs
 from infra.settings import Settings
 
@@ -131,6 +137,45 @@ def stream(use_case: UseCaseName) -> None:
             chaos=die_at(settings.chaos),
         )
     )
+
+
+@app.command()
+def apply() -> None:
+    """Register every use case's entities, feature views and feature service with Feast."""
+    from feature_repo import offline  # seconds of imports that no other command needs
+
+    offline.apply(Settings())
+
+
+@app.command()
+def materialize(use_case: UseCaseName) -> None:
+    """Bring the online store to the newest instant that is due, from the gold tables; reads go on."""
+    settings, contract = Settings(), use_case_named(use_case)
+    store = OnlineStore(settings.online_store, contract, die_at(settings.chaos))
+    now = settings.make_clock().now()
+    instant, num_rows = materialize_gold(contract, store, data_dir=settings.root, now=now)
+    typer.echo(f"online features of {use_case} are at {instant.isoformat()}; {num_rows} rows changed")
+
+
+@app.command()
+def parity(
+    use_case: UseCaseName,
+    sample: Annotated[int, typer.Option(min=1, help="number of logged answers to compare")] = 1000,
+    seed: Annotated[int, typer.Option(help="chooses the sample; the same seed, the same answers")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="print the report as one line of JSON")] = False,
+) -> None:
+    """Compare logged vectors with what training would have seen, bit for bit; ends with 1 if any differs."""
+    from feature_repo import offline  # seconds of imports that no other command needs
+    from feature_repo import parity as checks
+
+    settings, contract = Settings(), use_case_named(use_case)
+    built = newest_instant(contract, settings.root)
+    before = (built or EPOCH) + contract.step + contract.lag
+    answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
+    report = checks.compare(contract, offline.open_feature_store(settings), answers)
+    typer.echo(json.dumps(asdict(report)) if as_json else checks.summary(report))
+    if report.mismatched:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -98,6 +98,10 @@ class Settings(BaseSettings):
         """Give this process's Feast the folder that `feature_store.yaml` names; call before importing Feast."""
         os.environ.update(NO_TELEMETRY, FLYWHEEL_DATA_DIR=str(self.root))
 
+    def use_feature_store(self) -> None:
+        """Tell Feast, which fills `feature_store.yaml` from the environment alone, where the data folder is."""
+        os.environ["FLYWHEEL_DATA_DIR"] = str(self.root)
+
     def make_clock(self) -> Clock:
         return clock_at(self.clock)
 
