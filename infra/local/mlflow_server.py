@@ -1,6 +1,7 @@
 """The MLflow server of one machine: SQLite, artifacts in the data folder, users with passwords.
 
-`python -m infra.local.mlflow_server` becomes the server; the job runner, which needs most of the memory, stays off.
+`python -m infra.local.mlflow_server` becomes the server; with `set-up` it makes the server's databases and ends. The
+job runner, which needs most of the memory, stays off.
 """
 
 import configparser
@@ -86,4 +87,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["set-up"]:
+        set_up(Settings())
+    else:
+        main()

@@ -5,6 +5,7 @@ No password is ever printed or has a default: each is made here, in a file that 
 
 import errno
 import fcntl
+import hashlib
 import shutil
 import sqlite3
 import subprocess
@@ -17,20 +18,21 @@ from pathlib import Path
 import typer
 
 from feature_repo.contracts import USE_CASES, control, prediction_log
-from infra.local import airflow_server, keys, mlflow_server
+from infra.local import airflow_server, keys
 from infra.local.errors import InstallationError
 from infra.settings import Settings, child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
+LOCK = ROOT / "infra" / "locks" / "all.txt"
 MINIMUM_FREE_BYTES = 2 * 1024**3
 
 
-def require_space(settings: Settings) -> None:
+def require_space(settings: Settings, minimum_bytes: int = MINIMUM_FREE_BYTES) -> None:
     """Raises InstallationError if the disk is nearly full: better now than in the middle of a write."""
     free = shutil.disk_usage(settings.root).free
-    if free < MINIMUM_FREE_BYTES:
+    if free < minimum_bytes:
         raise InstallationError(
-            f"{free / 1024**2:.0f} MiB are free under {settings.root}, {MINIMUM_FREE_BYTES / 1024**2:.0f} MiB are "
+            f"{free / 1024**2:.0f} MiB are free under {settings.root}, {minimum_bytes / 1024**2:.0f} MiB are "
             "needed; make room, or set FLYWHEEL_DATA_DIR to a folder on another disk"
         )
 
@@ -57,7 +59,7 @@ def make_databases(settings: Settings) -> None:
             connection.executescript(ddl)
 
 
-def run_layer(settings: Settings, *arguments: str) -> str:
+def run_python(settings: Settings, *arguments: str) -> str:
     """Run a layer's own command; returns what it printed. Raises InstallationError with its last lines."""
     command = [sys.executable, "-m", *arguments]
     environment = child_environment(settings)
@@ -69,9 +71,23 @@ def run_layer(settings: Settings, *arguments: str) -> str:
 
 
 def make_feature_store(settings: Settings) -> None:
-    run_layer(settings, "feature_repo", "apply")
+    run_python(settings, "feature_repo", "apply")
     for use_case in USE_CASES:
-        run_layer(settings, "feature_repo", "reference", use_case)
+        run_python(settings, "feature_repo", "reference", use_case)
+
+
+def make_servers_state(settings: Settings) -> None:
+    """MLflow's and Airflow's databases and users, once per set of installed versions: looking again takes seconds."""
+    stamp = settings.root / "set-up-for"
+    versions = hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
+    if versions and stamp.exists() and stamp.read_text() == versions:
+        return
+    with ThreadPoolExecutor(2) as threads:
+        mlflow = threads.submit(run_python, settings, "infra.local.mlflow_server", "set-up")
+        airflow = threads.submit(airflow_server.set_up, settings)
+        mlflow.result()
+        airflow.result()
+    stamp.write_text(versions)
 
 
 def set_up(settings: Settings) -> None:
@@ -82,14 +98,14 @@ def set_up(settings: Settings) -> None:
         settings.make_secrets()
         keys.make_model_keys(settings.root / "secrets")
         make_databases(settings)
-        steps = (mlflow_server.set_up, airflow_server.set_up, make_feature_store)
-        with ThreadPoolExecutor(len(steps)) as threads:
-            for done in [threads.submit(step, settings) for step in steps]:
-                done.result()
+        with ThreadPoolExecutor(2) as threads:
+            servers = threads.submit(make_servers_state, settings)
+            features = threads.submit(make_feature_store, settings)
+            servers.result()
+            features.result()
     except OSError as error:
-        raise InstallationError(
-            f"{error.filename or settings.root}: {error.strerror}; the set-up is not done"
-        ) from error
+        where = error.filename or settings.root
+        raise InstallationError(f"{where}: {error.strerror}; repair that and set up again") from error
 
 
 def main() -> None:

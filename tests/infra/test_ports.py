@@ -9,7 +9,7 @@ from infra.settings import Settings
 
 def settings(**ports: int) -> Settings:
     free = {"serving_port": 23101, "mlflow_port": 23102, "airflow_port": 23103, "monitoring_port": 23104}
-    return Settings(**(free | ports))
+    return Settings.model_validate(free | ports)
 
 
 def test_free_ports_are_accepted() -> None:
