@@ -89,7 +89,9 @@ def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now:
     answers = read_answers(settings.prediction_log, spec.contract, window, outcomes)
     newest = read_answers(settings.prediction_log, spec.contract, immature_window(spec.contract, now), outcomes)
     current = answers.of_version(reference.served.version)
-    performance = judge_performance(current, reference.held_out, window=spec.window, policy=spec.performance)
+    performance = judge_performance(
+        current, reference.held_out, reference.rows, window=spec.window, policy=spec.performance
+    )
     estimate = estimate_performance(
         newest.of_version(reference.served.version), reference.held_out, policy=spec.performance
     )

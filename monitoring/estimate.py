@@ -7,13 +7,15 @@ itself, so a good estimate proves nothing; a bad one, answers near the base rate
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
-from monitoring.performance import entropy
+from monitoring.performance import entropy, thinned
 from monitoring.resampling import day_counts, draw_days
-from monitoring.sample import Floats, Sample
+from monitoring.sample import MICROSECONDS_PER_DAY, Floats, Sample
 from monitoring.spec import PerformancePolicy
 
 FEWEST_ROWS = 200
+FEWEST_REFERENCE_DAYS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +42,24 @@ def expected_day_sums(sample: Sample) -> Floats:
 
 
 def estimate_performance(current: Sample, reference: Sample, *, policy: PerformancePolicy, seed: int = 0) -> Estimate:
-    """The expected skill of `current` against that of as many days drawn from the reference's held-out rows."""
-    if len(current) < FEWEST_ROWS or len(np.unique(reference.day)) < 2:
-        reason = f"insufficient: {len(current)} unlabelled rows; at least {FEWEST_ROWS} are needed"
+    """The expected skill of `current` against that of as many hours and rows drawn from the reference's held-out days.
+
+    The newest answers cover part of days; the nearest number of whole days, rounded down, errs towards silence.
+    """
+    num_days = int((current.at.max() - current.at.min()) // MICROSECONDS_PER_DAY) if len(current) else 0
+    if len(current) < FEWEST_ROWS or num_days < 1 or len(np.unique(reference.day)) < FEWEST_REFERENCE_DAYS:
+        reason = f"insufficient: {len(current)} unlabelled rows; at least {FEWEST_ROWS} over a day are needed"
         return Estimate(
             num_rows=len(current), expected_skill=None, lowest_by_chance=None, suspicious=False, reason=reason
         )
-    sums = expected_day_sums(reference)
+    rng = np.random.default_rng(seed)
+    sums = expected_day_sums(thinned(reference, len(current) / num_days, rng))
     positions = draw_days(
-        len(sums),
-        window_days=len(np.unique(current.day)),
-        block_days=policy.block_days,
-        num_resamples=policy.num_resamples,
-        rng=np.random.default_rng(seed),
+        len(sums), window_days=num_days, block_days=policy.block_days, num_resamples=policy.num_resamples, rng=rng
     )
-    lowest = float(np.quantile(expected_skills(day_counts(positions, len(sums)) @ sums), policy.budget))
+    drawn = expected_skills(day_counts(positions, len(sums)) @ sums)
+    # The extreme quantile of two weeks of days is their worst day; beyond that, by the spread of the bulk.
+    lowest = float(drawn.mean() - norm.ppf(1 - policy.estimate_budget) * drawn.std())
     expected = float(expected_skills(expected_day_sums(current).sum(axis=0)))
     suspicious = expected < lowest
     return Estimate(
@@ -62,5 +67,5 @@ def estimate_performance(current: Sample, reference: Sample, *, policy: Performa
         expected_skill=expected,
         lowest_by_chance=lowest,
         suspicious=suspicious,
-        reason=f"expected skill {expected:.3f}, {'below' if suspicious else 'not below'} {lowest:.3f}",
+        reason=f"expected skill {expected:.3f} of unlabelled answers, {'' if suspicious else 'not '}below {lowest:.3f}",
     )

@@ -116,22 +116,27 @@ def thinned(reference: Sample, rows_per_day: float, rng: np.random.Generator) ->
 
 
 def calibrate_skill(
-    reference: Sample, *, window_days: int, rows_per_day: float, policy: PerformancePolicy, seed: int = 0
+    held_out: Sample,
+    everything: Sample,
+    *,
+    window_days: int,
+    rows_per_day: float,
+    policy: PerformancePolicy,
+    seed: int = 0,
 ) -> SkillThreshold:
-    """The drop that a window like the reference's own days exceeds with probability `policy.budget`.
+    """The drop that a window without decay exceeds with probability `policy.budget`.
 
-    Both sides are resampled, the reference's mean too: fourteen days of it are as uncertain as the window's.
+    The level is that of `held_out`, which training did not touch; how much weeks differ is learned from `everything`,
+    where the level flatters but the good and bad weeks are more. Both sides are drawn, since a reference of four weeks
+    is as uncertain as the window.
     """
     rng = np.random.default_rng(seed)
-    full, thin = day_sums(reference), day_sums(thinned(reference, rows_per_day, rng))
+    full, thin = day_sums(everything), day_sums(thinned(everything, rows_per_day, rng))
+    num_held_out = len(np.unique(held_out.labelled.day))
     draws = {}
-    for name, sums, num_days in (("reference", full, len(full)), ("window", thin, window_days)):
+    for name, sums, num_days in (("reference", full, num_held_out), ("window", thin, window_days)):
         positions = draw_days(
-            len(sums),
-            window_days=num_days,
-            block_days=policy.block_days,
-            num_resamples=policy.num_resamples,
-            rng=rng,
+            len(sums), window_days=num_days, block_days=policy.block_days, num_resamples=policy.num_resamples, rng=rng
         )
         draws[name] = skills(day_counts(positions, len(sums)) @ sums)
     # Resampled days vary by (n-1)/n of what days do.
@@ -139,7 +144,7 @@ def calibrate_skill(
     drops = (draws["reference"] - draws["window"]) * correction
     low, high = interval_of_quantile(drops, 1 - policy.budget)
     return SkillThreshold(
-        reference_skill=float(skills(full.sum(axis=0))),
+        reference_skill=float(skills(day_sums(held_out).sum(axis=0))),
         drop=max(float(np.quantile(drops, 1 - policy.budget)), policy.min_drop),
         low=low,
         high=high,
@@ -160,17 +165,24 @@ def insufficient(sample: Sample, window: WindowPolicy, what: str) -> str | None:
 
 
 def judge_performance(
-    current: Sample, reference: Sample, *, window: WindowPolicy, policy: PerformancePolicy, seed: int = 0
+    current: Sample,
+    held_out: Sample,
+    everything: Sample,
+    *,
+    window: WindowPolicy,
+    policy: PerformancePolicy,
+    seed: int = 0,
 ) -> PerformanceVerdict:
-    """Whether the window's labelled rows show less skill than the reference's, beyond chance and `min_drop`."""
+    """Whether the window's labelled rows show less skill than the held-out ones, beyond chance and `min_drop`."""
     rows = current.labelled
-    too_few = insufficient(rows, window, "labelled") or insufficient(reference.labelled, window, "reference")
+    too_few = insufficient(rows, window, "labelled") or insufficient(held_out.labelled, window, "held-out")
     scores = score(rows) if len(rows) else None
     if too_few or scores is None or scores.skill is None:
         reason = too_few or "insufficient: one class only"
         return PerformanceVerdict(status="insufficient", reason=reason, scores=scores, threshold=None, drop=None)
     threshold = calibrate_skill(
-        reference,
+        held_out,
+        everything,
         window_days=scores.num_days,
         rows_per_day=scores.num_rows / scores.num_days,
         policy=policy,

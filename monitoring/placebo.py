@@ -70,7 +70,9 @@ def placebo_year(
     for start in starts:
         current = in_order_of(sample, days[start : start + length]).at_most(rows_per_window, seed=seed)
         dropped = (
-            judge_performance(current, reference, window=spec.window, policy=spec.performance, seed=seed).status
+            judge_performance(
+                current, reference, reference, window=spec.window, policy=spec.performance, seed=seed
+            ).status
             == "dropped"
         )
         drift = judge_drift(current, reference, spec=spec, weights=weights, seed=seed).status

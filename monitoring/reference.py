@@ -29,6 +29,7 @@ MOST_TRAIN_ROWS = 20_000
 MOST_HELD_OUT_ROWS = 10_000
 IMPORTANCE_ROWS = 1000
 WEIGHTS = b"weights"
+HELD_OUT = "held_out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,9 @@ class ServedVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """`rows` for drift; `held_out` with the version's own probabilities for skill; `weights` by column, rise of log
-    loss in nats when the column is shuffled, 0 for a column that the model does not see."""
+    """All with the version's own probabilities. `held_out` are those of `rows` that training did not touch; `weights`
+    by column are the rise of log loss in nats when the column is shuffled, 0 for one that the model does not see.
+    """
 
     served: ServedVersion
     rows: Sample
@@ -95,23 +97,24 @@ def read_reference(
     return Reference(
         served=served,
         rows=rows,
-        held_out=rows.where(~np.isnan(rows.probability)),
+        held_out=rows.where(np.array(table[HELD_OUT].to_pylist(), bool)),
         weights=json.loads((table.schema.metadata or {})[WEIGHTS]),
     )
 
 
 def make_reference(spec: MonitoringSpec, dataset: Path, model: Model) -> pa.Table:
-    """A sample of the training set, with probabilities where training did not touch the rows."""
+    """A sample of the training set with the version's answers, and the importance of its inputs."""
     if not dataset.exists():
         raise ReferenceMissing(f"the training set {dataset} is gone; restore it, or train and release a new version")
     table = pq.read_table(dataset)
     everything = sample_of_table(spec.contract, table)
     is_train = np.array(table["split"].to_pylist()) == TRAIN_SPLIT
-    train = everything.where(is_train).at_most(MOST_TRAIN_ROWS)
+    train = with_probability(everything.where(is_train).at_most(MOST_TRAIN_ROWS), model)
     held_out = with_probability(everything.where(~is_train).at_most(MOST_HELD_OUT_ROWS), model)
     weights = importance(model, held_out.labelled.at_most(IMPORTANCE_ROWS))
     made = table_of_sample(spec.contract, concatenate([train, held_out]))
-    return made.replace_schema_metadata({WEIGHTS: json.dumps(weights).encode()})
+    flags = np.repeat([False, True], [len(train), len(held_out)])
+    return made.append_column(HELD_OUT, pa.array(flags)).replace_schema_metadata({WEIGHTS: json.dumps(weights)})
 
 
 def with_probability(sample: Sample, model: Model) -> Sample:

@@ -28,11 +28,15 @@ class WindowPolicy:
 
 @dataclass(frozen=True, kw_only=True)
 class PerformancePolicy:
-    """`budget`: false alarms per window; `min_drop`: smallest drop of skill below the reference's that matters."""
+    """`budget`: false alarms per window; `min_drop`: smallest drop of skill below the reference's that matters.
+
+    `estimate_budget`: false suspicions per window from unlabelled answers, which no retraining follows.
+    """
 
     budget: float = 1 / 26
+    estimate_budget: float = 0.005
     min_drop: float = 0.01
-    block_days: int = 3
+    block_days: int = 7
     num_resamples: int = 2000
 
 
