@@ -4,8 +4,6 @@ A group is whatever waits when the engine gets its turn, so that one read transa
 commit serve all of it; a lone request waits for nobody.
 """
 
-import math
-import struct
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,15 +11,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from feature_repo.contracts.base import Column, ColumnType, UseCase, Value
+from feature_repo.contracts.base import UseCase, Value
 from infra.clock import to_microseconds
 from serving.errors import BadRequest, NotReady, ServingError
 from serving.metrics import Metrics
 from serving.model import Model
+from serving.online_encoding import cast
 from serving.online_features import FeatureRead, OnlineFeatures, age_seconds, as_of_microseconds
 from serving.prediction_log import LoggedPrediction, PredictionLog
 
-FLOAT32 = struct.Struct("<f")
 Outcome = bytes | ServingError
 
 
@@ -50,7 +48,7 @@ class Engine:
         self.metrics = metrics
         self.model: Model | None = None
         self.refusal: Refusal | None = None
-        self.columns = use_case.vector
+        self.view_names = tuple(column.name for column in use_case.view_columns)
         self.encode = msgspec.json.Encoder().encode
 
     def answer(self, questions: Sequence[Question]) -> list[Outcome]:
@@ -108,9 +106,12 @@ class Engine:
         return outcomes | {index: row.answer.encode() for index, row in rows.items()}
 
     def vector(self, request: Mapping[str, object], features: Mapping[str, Value]) -> list[Value]:
-        """The contract's vector: what the store has, then what the request says, float32 cast once."""
-        values = {**features, **self.use_case.request_features(request, features)}
-        return [cast(column, values[column.name]) for column in self.columns]
+        """The contract's vector: what the store has, then what the request says; the reader has cast its float32."""
+        asked = self.use_case.request_features(request, features)
+        return [
+            *(features[name] for name in self.view_names),
+            *(cast(column, asked[column.name]) for column in self.use_case.request_columns),
+        ]
 
     def rows(
         self,
@@ -175,11 +176,3 @@ class Engine:
         age = age_seconds(read)
         if age is not None:
             self.metrics.feature_age.set(age)
-
-
-def cast(column: Column, value: Value) -> Value:
-    """A float32 column's value as the nearest float32, held as a float; what is not a number is absent."""
-    if column.type is not ColumnType.FLOAT32 or value is None:
-        return value
-    number: float = FLOAT32.unpack(FLOAT32.pack(value))[0]
-    return None if math.isnan(number) else number

@@ -8,6 +8,8 @@ import math
 import struct
 from collections.abc import Mapping
 
+from feature_repo.contracts.base import Column, ColumnType, Value
+
 STRING_TYPE, INT64_TYPE = 2, 4  # feast.types.ValueType
 
 FIELD_STRING, FIELD_INT32, FIELD_INT64, FIELD_DOUBLE, FIELD_FLOAT, FIELD_BOOL, FIELD_TIMESTAMP = 2, 3, 4, 5, 6, 7, 8
@@ -74,3 +76,14 @@ def decode_value(raw: bytes) -> float | int | str | None:
     if field == FIELD_NULL:
         return None
     raise ValueError(f"field {field} of feast.types.Value is not one that a feature of ours can have")
+
+
+def cast(column: Column, value: Value) -> Value:
+    """A float32 column's value as the nearest float32, held as a float; what is not a number is absent.
+
+    Raises OverflowError for a number that no float32 is near.
+    """
+    if column.type is not ColumnType.FLOAT32 or value is None:
+        return value
+    number: float = FLOAT.unpack(FLOAT.pack(value))[0]
+    return None if math.isnan(number) else number

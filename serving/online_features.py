@@ -6,6 +6,7 @@ Nothing here raises into a request: a store that is missing, locked or stale mea
 """
 
 import sqlite3
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from feature_repo.contracts.base import FeatureViewContract, UseCase, Value
 from infra.clock import Clock, from_microseconds, to_microseconds
-from serving.online_encoding import decode_value, entity_key
+from serving.online_encoding import cast, decode_value, entity_key
 
 PROJECT = "flywheel"
 STALE_AFTER_STEPS = 3
@@ -65,7 +66,7 @@ class OnlineFeatures:
             return self.read_snapshot(requests)
         except FileNotFoundError:
             return self.nothing(len(requests), STORE_MISSING)
-        except (sqlite3.Error, ValueError, IndexError):
+        except (sqlite3.Error, ValueError, IndexError, OverflowError, struct.error):
             self.close()
             return self.nothing(len(requests), STORE_UNREADABLE)
 
@@ -156,7 +157,7 @@ def decode_row(view: FeatureViewContract, rows: Iterable[tuple[str, bytes, objec
     if not raw_by_name:
         return None
     values = {
-        column.name: decode_value(raw_by_name[column.name][0]) if column.name in raw_by_name else None
+        column.name: cast(column, decode_value(raw_by_name[column.name][0])) if column.name in raw_by_name else None
         for column in view.columns
     }
     oldest = min(parse_event_timestamp(event_ts) for _, event_ts in raw_by_name.values())

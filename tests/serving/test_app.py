@@ -1,8 +1,10 @@
 """The service as its callers meet it: a real `bentoml serve` with a store that Feast wrote and a model from MLflow."""
 
+import asyncio
 import http.client
 import json
 import pickle
+import socket
 import sqlite3
 import struct
 import subprocess
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -236,6 +239,65 @@ def test_a_pickle_is_never_opened(client: httpx.Client, tmp_path: Path, header: 
 
     assert 400 <= response.status_code < 500
     assert not canary.exists()
+
+
+def mutants(num_mutants: int) -> Iterator[bytes]:
+    """Good bodies with a few bytes changed, cut out or repeated, from a fixed seed."""
+    random = np.random.default_rng(1)
+    for _ in range(num_mutants):
+        raw = bytearray(GOOD_BODY)
+        for _ in range(random.integers(1, 6)):
+            position = int(random.integers(len(raw)))
+            length = int(random.integers(1, 12))
+            raw[position : position + length] = random.choice(
+                [b"", b"\x00", b"\xff", b"null", b"1e308", b"[[[[", b'"', b"{", bytes(raw[position : position + 40])]
+            )
+        yield bytes(raw)
+
+
+def test_no_body_whatever_makes_the_service_fail(client: httpx.Client) -> None:
+    answers = [(raw, client.post("/predict", content=raw)) for raw in mutants(400)]
+
+    assert [(raw, answer.status_code) for raw, answer in answers if answer.status_code not in (200, 400)] == []
+    assert {error_of(answer)["field"] for _, answer in answers if answer.status_code == 400}
+
+
+def test_more_requests_at_once_than_it_takes_are_turned_away_and_none_breaks(service: Service) -> None:
+    async def flood() -> list[httpx.Response]:
+        limits = httpx.Limits(max_connections=400)
+        key = service.settings.secret("serving_api_key")
+        async with httpx.AsyncClient(
+            base_url=service.url,
+            headers={"Authorization": f"Bearer {key}"},
+            limits=limits,
+            timeout=30,
+            trust_env=False,
+        ) as client:
+            return await asyncio.gather(*(client.post("/predict", json=REQUEST) for _ in range(1200)))
+
+    answers = asyncio.run(flood())
+
+    assert {answer.status_code for answer in answers} <= {200, 503}
+    assert sum(answer.status_code == 200 for answer in answers) >= 400
+    assert all(answer.headers["retry-after"] == "1" for answer in answers if answer.status_code == 503)
+
+
+def test_clients_that_send_slowly_are_ended_and_keep_nobody_waiting(service: Service, client: httpx.Client) -> None:
+    head = (
+        "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+        f"Authorization: Bearer {service.settings.secret('serving_api_key')}\r\n\r\n{{"
+    )
+    slow = [socket.create_connection(("127.0.0.1", service.settings.serving_port), timeout=15) for _ in range(50)]
+    for connection in slow:
+        connection.sendall(head.encode())
+
+    latencies = [client.post("/predict", json=REQUEST).elapsed.total_seconds() for _ in range(20)]
+    answers = [connection.recv(4096) for connection in slow]
+
+    for connection in slow:
+        connection.close()
+    assert max(latencies) < 0.5
+    assert all(answer.startswith(b"HTTP/1.1 408") for answer in answers)
 
 
 @pytest.mark.parametrize("path", ["/predict", "/predict_batch", "/info", "/metrics", "/docs.json", "/", "/nothing"])

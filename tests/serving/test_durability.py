@@ -1,4 +1,4 @@
-"""kill -9 of the service under load, and starts without MLflow: nothing acknowledged is lost, nothing is written twice."""
+"""kill -9 of the service under load, and starts without MLflow: what was acknowledged is there, exactly once."""
 
 import socket
 import sqlite3
