@@ -26,7 +26,7 @@ from infra.local.replay import DAY, Replay, Watermark
 from infra.local.report import Parity, Report, make_report
 from infra.local.schedule import plan_requests
 from infra.local.screen import Screen
-from infra.local.setup import run_layer, set_up
+from infra.local.setup import run_python, set_up
 from infra.local.world import Disturbances, World
 from infra.settings import Settings
 
@@ -73,7 +73,7 @@ def make_world(settings: Settings, plan: Plan) -> World:
     """Make the installation and, beside it, the world that it will live in; the clock then stands at the start."""
     feed = places_of(settings).feed
     with ThreadPoolExecutor(1) as thread:
-        written = thread.submit(run_layer, settings, "feature_repo", "feed", NAME, "--out", str(feed))
+        written = thread.submit(run_python, settings, "feature_repo", "feed", NAME, "--out", str(feed))
         replay_clock(settings).advance(plan.start)
         set_up(settings)
         written.result()
@@ -109,15 +109,15 @@ class Demo:
         interval = ("--start", begin.isoformat(), "--end", self.plan.start.isoformat())
         with ThreadPoolExecutor(len(USE_CASE.sources)) as threads:
             commands = [("feature_repo", "ingest", NAME, source, *interval) for source in USE_CASE.sources]
-            for done in [threads.submit(run_layer, self.settings, *command) for command in commands]:
+            for done in [threads.submit(run_python, self.settings, *command) for command in commands]:
                 done.result()
-        run_layer(self.settings, "feature_repo", "build", NAME, *interval)
-        run_layer(self.settings, "feature_repo", "materialize", NAME)
+        run_python(self.settings, "feature_repo", "build", NAME, *interval)
+        run_python(self.settings, "feature_repo", "materialize", NAME)
 
     def train_first_model(self) -> None:
         """Admit without an alarm, as there is no model to be alarmed about; the workflows do the rest."""
         with self.screen.stage("the first model, trained and released"):
-            run_layer(self.settings, "training", "admit", NAME, "--bootstrap")
+            run_python(self.settings, "training", "admit", NAME, "--bootstrap")
             self.run_workflows("training", None)
             self.supervisor.start(STREAM)
 
@@ -173,11 +173,11 @@ class Demo:
         with self.screen.stage("parity, the frozen first model, the report"):
             first = evidence.read_releases(self.places)[0].version
             score = ("serving", "score", NAME, "--version", first, "--out", str(self.places.frozen))
-            run_layer(self.settings, *score)
+            run_python(self.settings, *score)
             parity = self.measure_parity()
             return make_report(self.places, parity, duration_seconds=time.monotonic() - self.screen.begun)
 
     def measure_parity(self) -> Parity:
         sample = ("--sample", str(PARITY_SAMPLE), "--seed", str(self.plan.seed), "--json")
-        found = json.loads(run_layer(self.settings, "feature_repo", "parity", NAME, *sample))
+        found = json.loads(run_python(self.settings, "feature_repo", "parity", NAME, *sample))
         return Parity(compared=found["compared"], mismatched=found["mismatched"])
