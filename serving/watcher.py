@@ -44,6 +44,7 @@ class Watcher:
         self.alias = alias
         self.reported: set[str] = set()
         self.refused_at = 0.0
+        self.is_away = False
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.follow, name="champion-watcher", daemon=True)
 
@@ -76,16 +77,26 @@ class Watcher:
         use_case = self.engine.use_case.name
         try:
             champion = self.registry.version_by_alias(use_case, self.alias)
-            self.metrics.registry_reachable.set(1)
+            self.note_reachable()
             if champion is not None and self.is_news(champion):
                 self.take_over(champion)
         except RegistryUnavailable as error:
-            self.metrics.registry_reachable.set(0)
-            self.metrics.swap_failures.labels(use_case, "unavailable").inc()
-            log.warning("the registry is away; the served version stays", reason=error.problem)
+            self.note_away(error.problem)
         except Exception as error:
             self.metrics.swap_failures.labels(use_case, "error").inc()
             log.exception("a poll of the registry failed; the served version stays", reason=str(error))
+
+    def note_reachable(self) -> None:
+        self.metrics.registry_reachable.set(1)
+        self.is_away = False
+
+    def note_away(self, reason: str) -> None:
+        """Counted at each poll, logged once per absence."""
+        self.metrics.registry_reachable.set(0)
+        self.metrics.swap_failures.labels(self.engine.use_case.name, "unavailable").inc()
+        if not self.is_away:
+            log.warning("the registry is away; the served version stays", reason=reason)
+        self.is_away = True
 
     def is_news(self, champion: ModelVersion) -> bool:
         served = self.engine.model
