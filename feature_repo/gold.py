@@ -114,7 +114,7 @@ def compute_outcomes(
         try:
             rows = connection.execute(select).to_arrow_table()
         except duckdb.Error as error:
-            raise TransformError(f"{transforms.contract.name}: {name}.sql failed: {error}") from error
+            raise TransformError(f"{transforms.contract.name}: the SQL of {name} failed: {error}") from error
         order = sorted(rows.column_names, key=table.interval_by.__ne__)
         tables[name] = with_time_zone(rows.sort_by([(column, "ascending") for column in order]))
     return tables

@@ -1,12 +1,13 @@
 """One definition per feature: SQL that is executed over a grid of instants, many of them offline, the newest online.
 
-A use case's folder has one `<view>.sql` per feature view, one SELECT over `instants(instant)` and its sources, and a
-`prelude.sql` that makes what the views share. Offline and online load the same tables and run the same text, so there
-is no second code base that could disagree with the first.
+A use case has one SELECT per feature view over `instants(instant)` and its sources, `population` and `labels`, and a
+`prelude` that makes what the views share: files of `sql/<use case>/`, or texts in its declaration where they are short.
+Offline and online load the same tables and run the same text, so there is no second code base that could disagree with
+the first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -32,12 +33,17 @@ class Transforms:
     """
 
     contract: UseCase
-    folder: Path
     history: timedelta
+    texts: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, name: str) -> Path:
+        return SQL / self.contract.name / f"{name}.sql"
 
     def sql(self, name: str) -> str:
-        """Raises TransformError if there is no such file."""
-        path = self.folder / f"{name}.sql"
+        """The text of that name, else the file's. Raises TransformError if there is neither."""
+        if name in self.texts:
+            return self.texts[name]
+        path = self.path(name)
         try:
             return path.read_text()
         except FileNotFoundError as error:
@@ -45,7 +51,7 @@ class Transforms:
 
     @cached_property
     def prelude(self) -> str:
-        return self.sql(PRELUDE) if (self.folder / f"{PRELUDE}.sql").exists() else ""
+        return self.sql(PRELUDE) if PRELUDE in self.texts or self.path(PRELUDE).exists() else ""
 
     @cached_property
     def statements(self) -> Mapping[str, str]:
@@ -109,7 +115,7 @@ def compute(
         for name, statement in transforms.statements.items():
             rows_by_view[name] = connection.execute(statement).to_arrow_table()
     except duckdb.Error as error:
-        raise TransformError(f"{transforms.contract.name}: {transforms.folder / name}.sql failed: {error}") from error
+        raise TransformError(f"{transforms.contract.name}: the SQL of {name} failed: {error}") from error
     return rows_by_view
 
 

@@ -7,7 +7,7 @@ from feature_repo import nycflights
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.expectations import FAIL, WARN, When
 from feature_repo.sources import Source, columns
-from feature_repo.transforms import SQL, Transforms
+from feature_repo.transforms import Transforms
 
 FEED, REFERENCES = nycflights.feed, nycflights.references
 UNITS = "not the time against schedule: another unit, a wrong clock or a wrong time zone"
@@ -67,4 +67,4 @@ WEATHER = Source(
     ),
 )
 SOURCES = (FLIGHTS, WEATHER)
-TRANSFORMS = Transforms(contract=FLIGHT_DELAY, folder=SQL / "flight_delay", history=timedelta(days=29))
+TRANSFORMS = Transforms(contract=FLIGHT_DELAY, history=timedelta(days=29))
