@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo import nycflights
-from tests.feature_repo import landed
+from tests.feature_repo import flown, landed
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +26,9 @@ def installation(tmp_path: Path, two_days: dict[str, pa.Table]) -> Path:
     for name, rows in two_days.items():
         landed.land(tmp_path, name, rows)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def blizzard(year: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Days of hourly deliveries with late rows, ingested and built. Read it; whoever writes copies it first."""
+    return flown.make(tmp_path_factory.mktemp("blizzard"), year)
