@@ -4,9 +4,10 @@ One row per acknowledged answer, written before the answer is sent. Times are in
 UTC: `requested_at` by the Clock, `logged_at` by the wall. `vector` is a JSON array in `UseCase.vector` order; a float32
 is written as the shortest decimal of its exact float64 value, so that reading it back gives the same four bytes.
 `as_of` is the newest grid instant that the answer's features came from, null when the store could not be read.
-`request` is a JSON object, its timestamps RFC 3339 in UTC; `degraded` a JSON array of reasons, empty when no feature was
-missing: `absent:<view>`, `expired:<view>`, `store_missing`, `store_unreadable`, `store_stale`. `answer` is the answer's
-body, byte for byte; `idempotency_key` the client's, else the prediction id (in a batch: the client's key, `/`, the row).
+`request` is a JSON object, its timestamps RFC 3339 in UTC; `degraded` a JSON array of reasons, empty when no feature
+was missing: `absent:<view>`, `expired:<view>`, `store_missing`, `store_unreadable`, `store_stale`. `answer` is the
+answer's body, byte for byte; `idempotency_key` the client's, else the prediction id (in a batch the client's key, `/`,
+the row's number).
 """
 
 DDL = """
