@@ -153,7 +153,7 @@ def numbers_of(history: History, *, failed_at_wall: list[int] | None, num_mismat
         alarm_to_serving_seconds=sorted(waits)[len(waits) // 2] if waits else None,
         failed_requests_per_promotion=failures,
         num_false_alarms=len(lost),
-        false_alarms_budgeted=sum(result.budget for _, result in history.results),
+        false_alarms_budgeted=sum(result.alarm_budget for _, result in history.results),
         num_mismatches=num_mismatches,
         retrainings_that_won_share=len(won) / (len(won) + len(lost)) if won or lost else None,
     )

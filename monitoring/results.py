@@ -19,8 +19,8 @@ from monitoring.performance import PerformanceVerdict, Scores, SkillThreshold
 class Result:
     """One window. `report` is a path below the folder of reports.
 
-    `num_rows` answers lie in the window, `num_current` of them are the served version's. `budget` is the probability
-    that a window without drift asks for a retraining.
+    `num_rows` answers lie in the window, `num_current` of them are the served version's. `alarm_budget` is the
+    probability that a window without drift asks for a retraining.
     """
 
     use_case: str
@@ -30,7 +30,7 @@ class Result:
     decision: str
     reason: str
     incidents: tuple[str, ...]
-    budget: float
+    alarm_budget: float
     num_rows: int
     num_current: int
     rows_by_version: dict[str, int]
@@ -39,6 +39,8 @@ class Result:
     performance: PerformanceVerdict
     estimate: Estimate
     drift: DriftVerdict
+    weighted_drift: float | None
+    weighted_drift_threshold: float | None
     quality: dict[str, float]
     defects: tuple[str, ...]
     report: str | None
@@ -95,5 +97,7 @@ def result_of(fields: dict[str, Any]) -> Result:
             thresholds=None if thresholds is None else DriftThresholds(**thresholds),
             **drift,
         ),
+        incidents=tuple(fields.pop("incidents")),
+        defects=tuple(fields.pop("defects")),
         **fields,
     )

@@ -1,0 +1,172 @@
+"""A check from the log and the lake to incidents and the inbox, on an installation whose truth is known."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from monitoring.errors import NothingServed
+from monitoring.incidents import num_unclaimed
+from monitoring.results import read_results
+from tests.monitoring.world import DAY, START, USE_CASE, Installation, draw
+
+SERVED_FROM = START + 60 * DAY
+NOW = SERVED_FROM + 16 * DAY
+ROWS_PER_DAY = 150
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    made = Installation(tmp_path)
+    made.train("1", draw(1, num_days=60, rows_per_day=ROWS_PER_DAY))
+    return made
+
+
+def answer_days(
+    installation: Installation,
+    *,
+    seed: int = 2,
+    first: datetime = SERVED_FROM,
+    num_days: int = 16,
+    shift: float = 0.0,
+    decay: float = 0.0,
+    version: str = "1",
+) -> None:
+    sample = draw(seed, num_days=num_days, rows_per_day=ROWS_PER_DAY, first=first, shift=shift, decay=decay)
+    installation.answer(sample, version=version)
+
+
+def states(installation: Installation) -> list[tuple[object, ...]]:
+    return installation.execute("SELECT alert_group, severity, cause, state FROM incidents ORDER BY alert_group")
+
+
+def test_a_quiet_window_decides_nothing_and_opens_nothing(installation: Installation) -> None:
+    answer_days(installation)
+    result = installation.check(NOW)
+    assert result.decision == "none"
+    assert states(installation) == []
+    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+
+
+def test_the_window_ends_a_labels_delay_before_now_and_replayed_answers_are_left_out(
+    installation: Installation,
+) -> None:
+    answer_days(installation)
+    installation.answer(draw(9, num_days=14, rows_per_day=50, first=SERVED_FROM + DAY), replayed=True)
+    result = installation.check(NOW)
+    ((window, _),) = read_results(installation.settings.control_database, USE_CASE.name)
+    assert (window.start, window.end) == (NOW - timedelta(hours=36) - 14 * DAY, NOW - timedelta(hours=36))
+    assert abs(result.num_rows - 14 * ROWS_PER_DAY) < ROWS_PER_DAY
+
+
+def test_a_cancelled_case_is_counted_and_is_no_negative(installation: Installation) -> None:
+    sample = draw(2, num_days=14, rows_per_day=ROWS_PER_DAY, first=NOW - timedelta(hours=36) - 14 * DAY)
+    installation.answer(sample, cancelled=300)
+    result = installation.check(NOW)
+    assert result.rows_by_outcome == {"arrived": len(sample) - 300, "cancelled": 300}
+    assert result.performance.scores is not None
+    assert result.performance.scores.num_rows == len(sample) - 300
+    assert result.performance.scores.base_rate == pytest.approx(sample.label[300:].mean())
+
+
+def test_lost_skill_asks_for_one_training_however_often_the_window_is_checked(installation: Installation) -> None:
+    answer_days(installation, decay=0.6)
+    first, second = installation.check(NOW), installation.check(NOW)
+    assert first.decision == second.decision == "retrain"
+    assert first.incidents == second.incidents
+    assert states(installation) == [("performance", "P2", "performance", "open")]
+    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 1
+
+
+def test_an_episode_keeps_its_incident_and_asks_again_only_after_a_training_in_vain(installation: Installation) -> None:
+    answer_days(installation, decay=0.6, num_days=45)
+    database = installation.settings.control_database
+    first = installation.check(NOW)
+    installation.execute("UPDATE inbox SET claimed_by = 't2'")
+    installation.execute("UPDATE incidents SET state = 'training', training_id = 't2'")
+    installation.execute(
+        "INSERT INTO trainings (training_id, use_case, state, admitted_at, admitted_at_wall, reason) "
+        f"VALUES ('t2', '{USE_CASE.name}', 'open', 0, 0, '')"
+    )
+    assert installation.check(NOW + 14 * DAY).incidents == first.incidents
+    assert num_unclaimed(database, USE_CASE.name) == 0
+    installation.execute("UPDATE trainings SET state = 'gate_refused' WHERE training_id = 't2'")
+    assert installation.check(NOW + 15 * DAY).incidents == first.incidents
+    assert num_unclaimed(database, USE_CASE.name) == 1
+    assert [state for *_, state in states(installation)] == ["open"]
+
+
+def test_a_shift_of_what_the_model_relies_on_asks_for_a_training(installation: Installation) -> None:
+    answer_days(installation, shift=1.0)
+    result = installation.check(NOW)
+    assert (result.decision, result.drift.status) == ("retrain", "weighted")
+
+
+def test_a_defect_and_real_drift_at_once_start_no_training(installation: Installation) -> None:
+    sample = draw(2, num_days=16, rows_per_day=ROWS_PER_DAY, first=SERVED_FROM, shift=1.0, decay=0.6)
+    weak = np.where(sample.at > sample.at.max() - 4 * 86_400_000_000, np.nan, sample.numeric["weak"])
+    installation.answer(replace(sample, numeric={**sample.numeric, "weak": weak}))
+    result = installation.check(NOW)
+    assert result.decision == "data_defect"
+    assert "weak: null share 1.00" in result.reason
+    assert states(installation) == [("data", "P2", "data_defect", "open")]
+    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 0
+
+
+def test_without_the_defect_the_same_window_asks_for_a_training(installation: Installation) -> None:
+    answer_days(installation, shift=1.0, decay=0.6)
+    assert installation.check(NOW).decision == "retrain"
+
+
+def test_rows_in_quarantine_are_a_defect(installation: Installation) -> None:
+    answer_days(installation)
+    begin = int((SERVED_FROM + 3 * DAY).timestamp() * 1e6)
+    installation.execute(
+        "INSERT INTO quality VALUES (?, 'events', ?, ?, 1000, 200, 0, 0.8, 0, '{}')",
+        *(USE_CASE.name, begin, begin + 86_400_000_000),
+    )
+    result = installation.check(NOW)
+    assert (result.decision, result.quality) == ("data_defect", {"events": 0.8})
+
+
+def test_an_incident_is_resolved_when_its_new_version_was_quiet_for_a_full_window(installation: Installation) -> None:
+    answer_days(installation, decay=0.6)
+    installation.check(NOW)
+    installation.train("2", draw(3, num_days=60, rows_per_day=ROWS_PER_DAY, first=START + 10 * DAY))
+    installation.execute("UPDATE inbox SET claimed_by = 't2'")
+    installation.execute("UPDATE incidents SET state = 'released', training_id = 't2'")
+    answer_days(installation, seed=4, first=NOW, num_days=15, version="2")
+    installation.check(NOW + 7 * DAY)
+    assert [state for *_, state in states(installation)] == ["released"]
+    assert installation.check(NOW + 14 * DAY).decision == "none"
+    assert [state for *_, state in states(installation)] == ["resolved"]
+
+
+def test_answers_of_another_version_do_not_judge_the_served_one(installation: Installation) -> None:
+    answer_days(installation, decay=0.6)
+    installation.train("2", draw(3, num_days=60, rows_per_day=ROWS_PER_DAY))
+    answer_days(installation, first=NOW - DAY, num_days=1, version="2")
+    result = installation.check(NOW)
+    assert (result.model_version, result.performance.status) == ("2", "insufficient")
+
+
+def test_too_few_rows_are_insufficient_and_not_a_verdict(installation: Installation) -> None:
+    installation.answer(draw(5, num_days=14, rows_per_day=10, first=SERVED_FROM, shift=3.0, decay=1.0))
+    result = installation.check(NOW)
+    assert result.decision == "none"
+    assert "insufficient: 1" in result.reason
+    assert (result.performance.status, result.drift.status) == ("insufficient", "insufficient")
+
+
+def test_nothing_answered_yet_is_said(installation: Installation) -> None:
+    with pytest.raises(NothingServed, match="empty"):
+        installation.check(NOW)
+
+
+def test_the_report_is_kept_where_the_result_says(installation: Installation) -> None:
+    answer_days(installation, shift=1.0)
+    result = installation.check(NOW, with_report=True)
+    assert result.report is not None
+    assert "strong" in (installation.root / "reports" / result.report).read_text()

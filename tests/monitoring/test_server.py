@@ -1,0 +1,80 @@
+"""The page and the metrics need the token, show what was found, and let nobody out of the reports' folder."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from monitoring.server import make_app
+from tests.monitoring.world import DAY, START, Installation, draw
+
+NOW = START + 76 * DAY
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    made = Installation(tmp_path_factory.mktemp("var"))
+    made.train("1", draw(1, num_days=60, rows_per_day=150))
+    made.answer(draw(2, num_days=16, rows_per_day=150, first=START + 60 * DAY, decay=0.6))
+    made.check(NOW)
+    (made.root / "reports" / "flight_delay").mkdir(parents=True)
+    (made.root / "reports" / "flight_delay" / "one.html").write_text("<p>one report</p>")
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(installation: Installation) -> TestClient:
+    return TestClient(make_app(installation.settings))
+
+
+@pytest.fixture(scope="module")
+def bearer(installation: Installation) -> dict[str, str]:
+    return {"Authorization": f"Bearer {installation.settings.secret('monitoring_token')}"}
+
+
+PATHS = ("/", "/metrics", "/reports/flight_delay/one.html", "/nothing")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("header", [None, "", "Bearer ", "Bearer wrong", "Basic !", "Basic Zmx5d2hlZWw6", "bearer"])
+def test_nothing_is_shown_without_the_token(client: TestClient, path: str, header: str | None) -> None:
+    answer = client.get(path, headers={} if header is None else {"Authorization": header})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Basic"
+
+
+def test_a_browser_logs_in_with_the_token_as_password(client: TestClient, installation: Installation) -> None:
+    answer = client.get("/", auth=("flywheel", installation.settings.secret("monitoring_token")))
+    assert answer.status_code == 200
+    assert "retrain" in answer.text
+    assert "of the reference: a drop of" in answer.text
+    assert "<svg" in answer.text
+
+
+def test_metrics_tell_the_decision_and_skill(client: TestClient, bearer: dict[str, str]) -> None:
+    families = {f.name: f for f in text_string_to_metric_families(client.get("/metrics", headers=bearer).text)}
+    decisions = {s.labels["decision"]: s.value for s in families["flywheel_decision"].samples}
+    assert decisions == {"none": 0, "watch": 0, "retrain": 1, "data_defect": 0}
+    assert families["flywheel_skill_drop"].samples[0].value > families["flywheel_skill_drop_threshold"].samples[0].value
+    assert families["flywheel_alarms_waiting"].samples[0].value == 1
+    assert (
+        "flywheel_failed_requests_per_promotion" not in families
+        or not families["flywheel_failed_requests_per_promotion"].samples
+    )
+
+
+def test_odd_requests_make_no_series(client: TestClient, bearer: dict[str, str]) -> None:
+    before = client.get("/metrics", headers=bearer).text
+    for number in range(50):
+        client.get(f"/odd{number}?use_case={number}", headers={**bearer, "X-Use-Case": str(number)})
+    assert len(client.get("/metrics", headers=bearer).text.splitlines()) == len(before.splitlines()) < 500
+
+
+def test_reports_are_served_and_the_way_out_of_their_folder_is_closed(
+    client: TestClient, bearer: dict[str, str], installation: Installation
+) -> None:
+    assert "one report" in client.get("/reports/flight_delay/one.html", headers=bearer).text
+    token = installation.settings.secret("monitoring_token")
+    for path in ("/reports/../secrets/monitoring_token", "/reports/%2e%2e/secrets/monitoring_token"):
+        answer = client.get(path, headers=bearer)
+        assert answer.status_code == 404
+        assert token not in answer.text
