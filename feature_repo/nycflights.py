@@ -8,7 +8,7 @@ known, in UTC. The package's own import is broken, its files are read where they
 import hashlib
 import importlib.util
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -148,13 +148,16 @@ def flights_in_utc(connection: duckdb.DuckDBPyConnection, folder: Path | None = 
     connection.execute(FLIGHTS)
 
 
-def feed(folder: Path | None = None) -> Iterator[tuple[str, pa.Table]]:
+def feed(sources: Sequence[str] = ("weather", "flights"), folder: Path | None = None) -> Iterator[tuple[str, pa.Table]]:
     """Each source's name and its deliveries of the year, in order of `delivered_at`."""
+    folder = folder or package_folder()
     connection = open_package(folder)
-    connection.register("raw_weather", read_csv(folder or package_folder(), "weather.csv"))
-    yield "weather", connection.sql(WEATHER).to_arrow_table()
-    flights_in_utc(connection, folder)
-    yield "flights", connection.sql(EVENTS).to_arrow_table()
+    if "weather" in sources:
+        connection.register("raw_weather", read_csv(folder, "weather.csv"))
+        yield "weather", connection.sql(WEATHER).to_arrow_table()
+    if "flights" in sources:
+        flights_in_utc(connection, folder)
+        yield "flights", connection.sql(EVENTS).to_arrow_table()
 
 
 def references(folder: Path | None = None) -> Mapping[str, pa.Table]:
