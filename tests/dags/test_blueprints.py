@@ -19,7 +19,7 @@ from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [ROOT / "dags" / "use_cases" / f"{name}.py" for name in USE_CASES]
 SNAPSHOT = """\
-flight_delay__features: build ingest_flights ingest_weather
+flight_delay__features: build ingest
   by time: 0 0 * * *
   when asset rings: -
   rings: features/flight_delay
