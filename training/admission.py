@@ -61,7 +61,7 @@ def ask(
     connection: sqlite3.Connection, use_case: str, cause: Cause, reason: str, *, now: datetime, wall: datetime
 ) -> None:
     """An incident that a person opens, so that every training has one."""
-    identity = incident_id(use_case, f"{cause}/{reason}", now)
+    identity = incident_id(use_case, f"{cause}/{reason}", wall)
     connection.execute(
         "INSERT INTO incidents (incident_id, use_case, alert_group, severity, cause, opened_at, opened_at_wall, state, "
         "reason, updated_at) VALUES (?, ?, ?, 'P3', ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO NOTHING",
@@ -100,12 +100,12 @@ def reason_against(
     paused = connection.execute("SELECT reason FROM switches WHERE use_case = ? AND paused = 1", (name,)).fetchone()
     if paused is not None:
         return f"the loop is paused ({paused[0]}); go on with: python -m training resume {name}"
-    if not waiting:
-        return "nothing waits in the inbox"
     without_model = (TrainingState.REFUSED, TrainingState.FAILED)
     done = [training for training in trainings(connection, name) if training.state not in without_model]
     if bootstrap:
         return first_model_exists(done)
+    if not waiting:
+        return "nothing waits in the inbox"
     defect = defect_in_window(connection, spec, now)
     if defect is not None:
         return f"the data of the same window has a defect, which its owner must mend first: {defect}"
