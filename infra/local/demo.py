@@ -105,7 +105,7 @@ def plan_of(
 
 def main(
     exits: Annotated[bool, typer.Option("--exit", help="end when the report is written")] = False,
-    short: Annotated[bool, typer.Option("--short", help="two weeks of February with few requests")] = False,
+    short: Annotated[bool, typer.Option("--short", help="two weeks of March with few requests")] = False,
     rounds: Annotated[int | None, typer.Option(min=1, max=15, help="number of fortnights")] = None,
     until: Annotated[datetime | None, typer.Option(help="leave out rounds that end after this day, in UTC")] = None,
     requests_per_day: Annotated[int | None, typer.Option(min=1, help="flights asked about a day")] = None,

@@ -17,7 +17,7 @@ from infra.clock import ReplayClock
 from infra.local import evidence
 from infra.local.airflow import AirflowClient
 from infra.local.client import PredictionClient
-from infra.local.errors import AirflowError
+from infra.local.errors import AirflowError, InstallationError
 from infra.local.evidence import Places
 from infra.local.ledger import Ledger, Round
 from infra.local.ports import serving_port
@@ -56,9 +56,7 @@ class Plan:
         return tuple(round_ for round_ in rounds if round_.end <= self.until)
 
 
-SHORT = Plan(
-    start=datetime(2013, 2, 15, tzinfo=UTC), round_length=timedelta(days=7), num_rounds=2, requests_per_day=110
-)
+SHORT = Plan(start=datetime(2013, 3, 1, tzinfo=UTC), round_length=timedelta(days=7), num_rounds=2, requests_per_day=110)
 
 
 def places_of(settings: Settings) -> Places:
@@ -119,6 +117,8 @@ class Demo:
         with self.screen.stage("the first model, trained and released"):
             run_python(self.settings, "training", "admit", NAME, "--bootstrap")
             self.run_workflows("training", None)
+            if not evidence.read_releases(self.places):
+                raise InstallationError(f"no first model was released: {evidence.read_trainings(self.places)[-1]}")
             self.supervisor.start(STREAM)
 
     def run_workflows(self, stage: str, interval: DataInterval | None) -> None:
