@@ -12,7 +12,7 @@ from feature_repo.contracts.base import ColumnType, Value
 
 PROJECT = "flywheel"
 STRING_TYPE = 2  # feast.types.ValueType.STRING
-STRING_TAG, INT64_TAG, FLOAT_TAG = b"\x12", b"\x28", b"\x3d"  # field number and wire type in feast.types.Value
+STRING_TAG, INT64_TAG, FLOAT_TAG = b"\x12", b"\x20", b"\x35"  # field number and wire type in feast.types.Value
 ABSENT = b""
 UINT32, FLOAT = struct.Struct("<I"), struct.Struct("<f")
 
