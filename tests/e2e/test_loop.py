@@ -1,4 +1,4 @@
-"""The loop itself, short but real: two weeks of February on Airflow, MLflow, Feast, BentoML and Evidently, one command."""
+"""The loop itself, short but real: days of March on Airflow, MLflow, Feast, BentoML and Evidently, by one command."""
 
 import json
 import subprocess
