@@ -5,8 +5,6 @@ two differ. Feast finds objects by the names of a module, so each gets a name he
 which takes seconds: only `apply`, `parity` and Feast's own commands do.
 """
 
-from datetime import timedelta
-
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.types import Float32, Int64, PrimitiveFeastType, String
@@ -20,7 +18,6 @@ FEAST_TYPES: dict[ColumnType, PrimitiveFeastType] = {
     ColumnType.INT64: Int64,
     ColumnType.STRING: String,
 }
-RESOLUTION = timedelta(microseconds=1)
 
 
 def entities_of(use_case: UseCase) -> dict[str, Entity]:
@@ -29,7 +26,7 @@ def entities_of(use_case: UseCase) -> dict[str, Entity]:
 
 
 def feature_view(use_case: UseCase, view: FeatureViewContract, entities: dict[str, Entity]) -> FeatureView:
-    """Feast serves a row to the end of its time-to-live inclusive, the contract excludes it: hence the microsecond."""
+    """Feast serves a row to the end of its time-to-live inclusive; the contract excludes that one microsecond."""
     path = lake.feature_view(Settings().root, view.name) / "day=*" / lake.PARTITION_FILE
     keys = [Field(name=name, dtype=String) for name in view.join_keys]
     return FeatureView(
@@ -39,7 +36,7 @@ def feature_view(use_case: UseCase, view: FeatureViewContract, entities: dict[st
         source=FileSource(
             name=f"{view.name}_changes", path=str(path), timestamp_field="available_at", file_format=ParquetFormat()
         ),
-        ttl=view.ttl - RESOLUTION,
+        ttl=view.ttl,
         online=True,
         owner=use_case.owner,
         tags={"use_case": use_case.name, "step": str(use_case.step), "lag": str(use_case.lag)},

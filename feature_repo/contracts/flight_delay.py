@@ -19,7 +19,8 @@ from feature_repo.contracts.base import (
 NEW_YORK = ZoneInfo("America/New_York")
 
 # Each key's row is written anew at the first instant of a day, changed or not: no healthy row is older than a day.
-TTL = timedelta(hours=30)
+# Whole days, because Feast's DuckDB store cannot express a duration of mixed units.
+TTL = timedelta(days=2)
 
 
 def floats(*names: str) -> tuple[Column, ...]:

@@ -13,7 +13,7 @@ import pytest
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.materialize import materialize, rows_at
 from feature_repo.microbatch import find_changes
-from feature_repo.online_store import FencedOutError, OnlineStore, Row
+from feature_repo.online_store import FencedOutError, Key, OnlineStore, Row, Values
 from feature_repo.use_cases.flight_delay import TRANSFORMS
 from infra.clock import ReplayClock
 from infra.settings import Settings, child_environment
@@ -104,11 +104,11 @@ def test_a_row_past_its_time_to_live_is_deleted_even_if_its_values_stay() -> Non
     view = FLIGHT_DELAY.views[0]
     instant = flown.START + 5 * flown.HOUR
     values = tuple(1.0 for _ in view.columns)
-    now = {each.name: ({("JFK",): values, ("LGA",): values} if each is view else {}) for each in FLIGHT_DELAY.views}
+    now: dict[str, dict[Key, Values]] = {each.name: {} for each in FLIGHT_DELAY.views}
+    now[view.name] = {("JFK",): values, ("LGA",): values}
     old, young = instant + FLIGHT_DELAY.lag - view.ttl, instant + FLIGHT_DELAY.lag - view.ttl + flown.HOUR
-    held = {each.name: {} for each in FLIGHT_DELAY.views} | {
-        view.name: {("JFK",): Row(values, old), ("LGA",): Row(values, young)}
-    }
+    held: dict[str, dict[Key, Row]] = {each.name: {} for each in FLIGHT_DELAY.views}
+    held[view.name] = {("JFK",): Row(values, old), ("LGA",): Row(values, young)}
     change = find_changes(TRANSFORMS, instant, held, now)[view.name]
     assert change.deleted == {("JFK",)}
     assert not change.written
