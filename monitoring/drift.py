@@ -192,13 +192,22 @@ def normalized(weights: Mapping[str, float]) -> dict[str, float]:
 
 
 def judge_drift(
-    current: Sample, reference: Sample, *, spec: MonitoringSpec, weights: Mapping[str, float], seed: int = 0
+    current: Sample,
+    reference: Sample,
+    *,
+    spec: MonitoringSpec,
+    weights: Mapping[str, float],
+    thresholds: DriftThresholds | None = None,
+    seed: int = 0,
 ) -> DriftVerdict:
-    """Compare at most `max_rows` of each side; pass the same two samples to Evidently for its report."""
+    """Compare at most `max_rows` of each side; pass the same two samples to Evidently for its report.
+
+    `thresholds` are calibrated for this window unless given, by whoever judges many alike.
+    """
     too_few = insufficient(current, spec.window, "current") or insufficient(reference, spec.window, "reference")
     if too_few:
         return DriftVerdict(status="insufficient", reason=too_few)
-    thresholds = calibrate_drift(
+    thresholds = thresholds or calibrate_drift(
         reference,
         spec=spec,
         weights=weights,

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from rich.table import Table
 from scipy.stats import binom
 
-from monitoring.drift import judge_drift
+from monitoring.drift import calibrate_drift, judge_drift
 from monitoring.performance import judge_performance
 from monitoring.reference import sample_of_table
 from monitoring.sample import MICROSECONDS_PER_DAY, Sample
@@ -66,6 +66,14 @@ def placebo_year(
     length = spec.window.length.days
     reference = in_order_of(sample, days[:half])
     counted = {"performance": 0, "weighted_drift": 0, "drift": 0, "retrain": 0}
+    thresholds = calibrate_drift(
+        reference,
+        spec=spec,
+        weights=weights,
+        window_days=length,
+        num_rows=min(rows_per_window, len(reference) * length // half),
+        seed=seed,
+    )
     starts = range(half, len(days) - length + 1, length)
     for start in starts:
         current = in_order_of(sample, days[start : start + length]).at_most(rows_per_window, seed=seed)
@@ -75,7 +83,7 @@ def placebo_year(
             ).status
             == "dropped"
         )
-        drift = judge_drift(current, reference, spec=spec, weights=weights, seed=seed).status
+        drift = judge_drift(current, reference, spec=spec, weights=weights, thresholds=thresholds).status
         counted["performance"] += dropped
         counted["weighted_drift"] += drift == "weighted"
         counted["drift"] += drift in ("weighted", "drifted")
