@@ -143,7 +143,7 @@ def test_feasts_point_in_time_join_equals_an_independent_one(feast: FeatureStore
     later["prediction_time"] = pd.Timestamp(flown.END) + FLIGHT_DELAY.views[0].ttl + timedelta(days=1)
     edge = rows.slice(0, 50).to_pandas()
     edge["prediction_time"] = (
-        pd.Timestamp(flown.END - flown.HOUR + FLIGHT_DELAY.lag) + FLIGHT_DELAY.views[0].ttl - flown.HOUR
+        pd.Timestamp(flown.END - flown.HOUR + FLIGHT_DELAY.lag) + FLIGHT_DELAY.views[0].ttl - flown.HOUR / 2
     )
     frames = [pa.Table.from_pandas(frame, schema=rows.schema) for frame in (later, edge)]
     rows = pa.concat_tables([rows, *frames])
