@@ -16,7 +16,7 @@ from monitoring.results import Result
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --ink: light-dark(#1c2733, #e6e9ed); --blue: #2f6fde; --red: #d64545;
   --amber: #c98a00; --green: #2c9a5f; --grey: #8892a0; }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 1180px; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); margin: 2rem auto; max-width: 1400px; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 table { border-collapse: collapse; width: 100%; font-size: .88rem; display: block; overflow-x: auto; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -27,7 +27,7 @@ td.t { white-space: nowrap; } td.why { min-width: 22rem; }
 .retrain, .data_defect, .refused { background: var(--red); } .training, .gated { background: var(--blue); }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem; } .card { border: 1px solid var(--line); border-radius: .6rem;
   padding: .6rem 1rem; min-width: 10rem; } .card b { display: block; font-size: 1.3rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1rem; }
+.charts { margin-top: 1rem; display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1rem; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: .6rem; padding: .6rem; }
 figcaption { font-size: .85rem; } svg { width: 100%; height: auto; } svg text { font-size: 10px; fill: var(--grey); }
 .grid { stroke: var(--line); } polyline { fill: none; stroke-width: 1.8; }
@@ -152,7 +152,7 @@ def charts(results: Sequence[tuple[DataInterval, Result]]) -> str:
                 [Line(name="window", values=[each.log_loss if each else None for each in scores], style="now")],
             ),
             chart(
-                "Answers and late rate",
+                "Base rate",
                 ticks,
                 [Line(name="base rate", values=[each.base_rate if each else None for each in scores], style="now")],
             ),
@@ -162,8 +162,8 @@ def charts(results: Sequence[tuple[DataInterval, Result]]) -> str:
 
 def windows_table(results: Sequence[tuple[DataInterval, Result]]) -> str:
     headings = (
-        *("window", "decision", "version", "answers", "labelled", "AUC", "log loss", "skill", "reference"),
-        *("drifted", "weighted", "why", "report"),
+        *("window", "decision", "report", "version", "answers", "labelled", "AUC", "log loss", "skill", "reference"),
+        *("drifted", "weighted", "why"),
     )
     return table(headings, [window_row(*each) for each in reversed(results)], empty="No window was judged yet.")
 
@@ -175,6 +175,7 @@ def window_row(window: DataInterval, result: Result) -> str:
         (
             cell(f"{day(window.start)} – {day(window.end)}", "t"),
             cell(badge(result.decision)),
+            cell(link),
             cell(escape(result.model_version), "n"),
             cell(f"{result.num_rows:,}", "n"),
             cell(f"{scores.num_rows if scores else 0:,}", "n"),
@@ -185,7 +186,6 @@ def window_row(window: DataInterval, result: Result) -> str:
             cell(f"{result.num_drifted}/{sum(column.triggers for column in result.drift.columns)}", "n"),
             cell(number(result.drift.weighted, 2), "n"),
             cell(escape(result.reason), "why"),
-            cell(link),
         )
     )
 
