@@ -61,6 +61,11 @@ class FeatureViewContract:
     columns: tuple[Column, ...]
     ttl: timedelta
 
+    def __post_init__(self) -> None:
+        """Feast's DuckDB store cannot express days and hours in one duration."""
+        if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
+            raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Label:
