@@ -165,7 +165,9 @@ def calibrate_drift(
     widened = np.sqrt((1 + window_days / len(days)) * len(days) / (len(days) - 1))
     draws = {name: values * widened for name, values in draws.items()}
     typical = {name: float(np.quantile(values, 0.9)) for name, values in draws.items()}
-    triggering = [name for name in draws if spec.triggers(name) and typical[name] > 0]
+    varying = [name for name in draws if typical[name] > 0]
+    # Where no column may trigger, the thresholds are for the report alone.
+    triggering = [name for name in varying if spec.triggers(name)] or varying
     relative = np.stack([draws[name] / typical[name] for name in triggering])
     level = 1 - policy.budget
     largest = relative.max(axis=0)
