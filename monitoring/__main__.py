@@ -36,18 +36,26 @@ def declaration_of(use_case: str) -> MonitoringSpec:
 def check(
     use_case: UseCaseName,
     as_json: Annotated[bool, typer.Option("--json", help="print the whole result as JSON")] = False,
-    report: Annotated[bool, typer.Option(help="draw Evidently's report too")] = True,
 ) -> None:
     """Judge the newest mature window of answers; open incidents, ask for a retraining, keep the result."""
     from monitoring.check import check as run_check
 
     settings = Settings()
     now = settings.make_clock().now()
-    result = run_check(settings, declaration_of(use_case), now=now, with_report=report)
+    result = run_check(settings, declaration_of(use_case), now=now)
     if as_json:
         typer.echo(json.dumps(asdict(result), indent=2, sort_keys=True))
     else:
         typer.echo(f"{result.decision}: {result.reason}")
+
+
+@app.command()
+def report(use_case: UseCaseName) -> None:
+    """Draw Evidently's report of every judged window that has none yet; link it from the version's MLflow run."""
+    from monitoring.drawing import draw_missing_reports
+
+    for name in draw_missing_reports(Settings(), declaration_of(use_case)):
+        typer.echo(name)
 
 
 @app.command()

@@ -1,21 +1,18 @@
 """One check: the newest mature window against the rows that the served version was trained on.
 
-Everything that is known is read first, judged by pure functions, drawn, and then written in one transaction: a check
-that dies leaves nothing, and one that is repeated changes nothing.
+Everything that is known is read first, judged by pure functions, and then written in one transaction: a check that
+dies leaves nothing, and one that is repeated changes nothing.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
-import httpx
 import numpy as np
 
 from feature_repo.contracts import USE_CASES
 from feature_repo.contracts.base import DataInterval, UseCase
-from infra.logs import logger
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
 from monitoring.decision import GROUPS, Judgement, judge
@@ -26,14 +23,12 @@ from monitoring.incidents import control, make_tables, raise_alarm, settle_quiet
 from monitoring.package import Model, load_served_model
 from monitoring.performance import PerformanceVerdict, judge_performance
 from monitoring.reference import Reference, read_reference
-from monitoring.report import write_report
 from monitoring.results import Result, write_result
 from monitoring.sample import Sample
 from monitoring.served import served_version
 from monitoring.spec import MonitoringSpec
 from monitoring.window import immature_window, mature_window
 
-LOG = logger(__name__)
 # A version "served a full window" if it answered on this share of its days: it takes over in the middle of a day, and
 # the window of the next check starts a label's delay before that.
 FULL_WINDOW = 0.8
@@ -67,19 +62,17 @@ def check(
     *,
     now: datetime,
     load_model: Callable[[Settings, str], Model] = load_served_model,
-    with_report: bool = True,
 ) -> Result:
-    """Judge, draw, write; returns what was written. Raises MonitoringError if there is nothing to judge with."""
+    """Judge, then write; returns what was written. Raises MonitoringError if there is nothing to judge with.
+
+    The window's report is drawn by `monitoring.drawing`, afterwards: no decision waits for a picture.
+    """
     started = time.monotonic()
     make_tables(settings.control_database)
     version = served_version(settings, spec.contract, port=serving_port(settings, spec.contract))
     reference = read_reference(settings, spec, version, load_model=load_model)
     findings = find(settings, spec, reference, now=now)
-    report = draw(settings, spec, findings) if with_report else None
-    result = write(settings, spec, findings, report=report, now=now, started=started)
-    if report is not None:
-        link_report(settings, reference.served.run_id, findings.window, report)
-    return result
+    return write(settings, spec, findings, now=now, started=started)
 
 
 def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now: datetime) -> Findings:
@@ -112,33 +105,6 @@ def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now:
     )
 
 
-def report_name(use_case: UseCase, window: DataInterval) -> str:
-    return f"{use_case.name}/{window.end:%Y%m%dT%H%M%SZ}.html"
-
-
-def reports_folder(settings: Settings) -> Path:
-    return settings.root / "reports"
-
-
-def draw(settings: Settings, spec: MonitoringSpec, findings: Findings) -> str | None:
-    """Evidently's report of the samples that drift was judged on; None where there were too few."""
-    if findings.drift.thresholds is None:
-        return None
-    name = report_name(spec.contract, findings.window)
-    verdicts = write_report(
-        findings.drift,
-        reference=findings.reference.rows.at_most(spec.drift.max_rows),
-        current=findings.answers.sample.at_most(spec.drift.max_rows),
-        title=f"{spec.contract.name} v{findings.reference.served.version} {findings.window}",
-        path=reports_folder(settings) / name,
-    )
-    ours = {column.column: column.drifted for column in findings.drift.columns}
-    differing = [verdict.column for verdict in verdicts if verdict.drifted != ours[verdict.column]]
-    if differing:
-        LOG.error("evidently_differs", use_case=spec.contract.name, columns=differing)
-    return name
-
-
 def served_full_window(current: Sample, spec: MonitoringSpec) -> bool:
     return len(np.unique(current.day)) >= FULL_WINDOW * spec.window.length.days
 
@@ -160,7 +126,6 @@ def write(
     spec: MonitoringSpec,
     findings: Findings,
     *,
-    report: str | None,
     now: datetime,
     started: float,
 ) -> Result:
@@ -186,9 +151,7 @@ def write(
             served_training=training,
             now=now,
         )
-        result = result_of_findings(
-            spec, findings, incidents=incidents, report=report, now=now, seconds=time.monotonic() - started
-        )
+        result = result_of_findings(spec, findings, incidents=incidents, now=now, seconds=time.monotonic() - started)
         write_result(connection, result, findings.window)
     return result
 
@@ -198,7 +161,6 @@ def result_of_findings(
     findings: Findings,
     *,
     incidents: tuple[str, ...],
-    report: str | None,
     now: datetime,
     seconds: float,
 ) -> Result:
@@ -224,25 +186,6 @@ def result_of_findings(
         weighted_drift_threshold=findings.drift.thresholds.weighted if findings.drift.thresholds else None,
         quality={quality.source: quality.score for quality in findings.qualities},
         defects=tuple(str(defect) for defect in findings.defects),
-        report=report,
+        report=None,
         seconds=seconds,
     )
-
-
-def link_report(settings: Settings, run_id: str, window: DataInterval, report: str) -> None:
-    """A tag on the run that made the version; a registry that is away costs the link, not the check."""
-    tag = {
-        "run_id": run_id,
-        "key": f"drift_report.{window.end:%Y-%m-%d}",
-        "value": f"http://{settings.bind}:{settings.monitoring_port}/reports/{report}",
-    }
-    try:
-        httpx.post(
-            f"{settings.mlflow_url}/api/2.0/mlflow/runs/set-tag",
-            json=tag,
-            auth=("flywheel", settings.secret("mlflow_password")),
-            timeout=5,
-            trust_env=False,
-        ).raise_for_status()
-    except (httpx.HTTPError, FileNotFoundError) as error:
-        LOG.warning("report_not_linked", run_id=run_id, reason=str(error))

@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feature_repo.contracts import USE_CASES
 from infra.settings import Settings
-from monitoring.check import reports_folder
+from monitoring.drawing import reports_folder
 from monitoring.exporter import exposition
 from monitoring.history import History, Numbers, failures_seen_by_client, mismatches_found, numbers_of, read_history
 from monitoring.page import page

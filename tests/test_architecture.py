@@ -44,7 +44,7 @@ def is_within(module: str, package: str) -> bool:
 def breaches(layer: str, path: Path, text: str) -> list[str]:
     """Imports of another layer that the law does not allow to this file."""
     inside = str(path.relative_to(ROOT)).removesuffix(".py").replace("/", ".")
-    allowed = SHARED if is_within(inside, "feature_repo.contracts") else (*SHARED, layer)
+    allowed: tuple[str, ...] = SHARED if is_within(inside, "feature_repo.contracts") else (*SHARED, layer)
     if inside in LEAVES:
         allowed = ("infra.clock",)
     if is_within(inside, "feature_repo.contracts"):

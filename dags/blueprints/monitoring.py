@@ -8,10 +8,11 @@ from dags.blueprints.base import asset, command, on_asset_or_time, use_case_dag
 from feature_repo.contracts.base import UseCase
 
 DOC = """
-Joins mature labels with the prediction log, runs the Evidently report and writes one result per window. An alarm opens
-an incident; one that a retraining can answer is also an entry of the inbox.
+Joins mature labels with the prediction log, judges skill and drift and writes one result per window. An alarm opens an
+incident; one that a retraining can answer is also an entry of the inbox.
 
 - `ask` is skipped when nothing waits in the inbox; then `retrain/{use_case}` does not ring.
+- `report` draws Evidently's report beside `ask`: an alarm does not wait for a picture.
 - It also runs by time: a lost event delays a check, it does not lose one.
 """
 
@@ -32,5 +33,11 @@ def monitoring_dag(use_case: UseCase, *, reconcile_cron: str) -> DAG:
             timeout=timedelta(minutes=2),
             outlets=[asset("retrain", use_case)],
         )
-        chain(check, ask)
+        report = command(
+            "report",
+            ["monitoring", "report", use_case.name],
+            doc="Evidently's report of the window, linked from the version's MLflow run.",
+            timeout=timedelta(minutes=30),
+        )
+        chain(check, [ask, report])
     return dag

@@ -5,6 +5,7 @@ event that a DAG waits for without having been given to a run.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from infra.settings import Settings
 
 STAGES = ("features", "monitoring", "training", "release")
 UNFINISHED = ("queued", "running")
+FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
 POLL_SECONDS = 0.25
 
 
@@ -127,27 +129,45 @@ class AirflowClient:
 
         Runs are looked for twice: an event that became a run after the first look is seen by the last.
         """
-        return not (
-            self.unfinished_runs(use_case) or self.has_waiting_events(use_case) or self.unfinished_runs(use_case)
-        )
+        return not (self.awaited_runs(use_case) or self.has_waiting_events(use_case) or self.awaited_runs(use_case))
+
+    def awaited_runs(self, use_case: str) -> list[DagRun]:
+        """Unfinished runs, less those that only draw their report: nothing of the loop waits for a picture."""
+        return [run for run in self.unfinished_runs(use_case) if not self._only_draws(run)]
+
+    def _only_draws(self, run: DagRun) -> bool:
+        if run.stage != "monitoring" or run.state != "running":
+            return False
+        unfinished = [task["task_id"] for task in self._tasks(run) if task["state"] not in FINISHED_TASK]
+        return unfinished == ["report"]
 
     def wait_until_quiet(self, use_case: str, *, since: datetime, timeout_seconds: float) -> list[DagRun]:
         """Every run queued since then, once the use case is quiet.
 
         Raises AirflowError, naming what still runs, if that takes longer than `timeout_seconds`.
         """
+        self._wait(use_case, self.is_quiet, timeout_seconds)
+        return self.runs(use_case, since=since)
+
+    def wait_until_drawn(self, use_case: str, *, timeout_seconds: float) -> None:
+        """Return once no run is unfinished, those that only draw a report included."""
+        self._wait(use_case, lambda name: not self.unfinished_runs(name), timeout_seconds)
+
+    def _wait(self, use_case: str, done: Callable[[str], bool], timeout_seconds: float) -> None:
         deadline = time.monotonic() + timeout_seconds
-        while not self.is_quiet(use_case):
+        while not done(use_case):
             if time.monotonic() > deadline:
                 runs = ", ".join(f"{run.dag_id} {run.state}" for run in self.unfinished_runs(use_case))
                 raise AirflowError(
                     f"{use_case} was not quiet within {timeout_seconds:.0f} s: {runs or 'a waiting event'}"
                 )
             time.sleep(POLL_SECONDS)
-        return self.runs(use_case, since=since)
 
     def failed_tasks(self, run: DagRun) -> list[str]:
         """Ids of the run's tasks that failed, for a message."""
+        return [task["task_id"] for task in self._tasks(run) if task["state"] in ("failed", "upstream_failed")]
+
+    def _tasks(self, run: DagRun) -> list[dict[str, Any]]:
         path = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-        tasks = self.request("GET", path, params={"limit": 100})["task_instances"]
-        return [task["task_id"] for task in tasks if task["state"] in ("failed", "upstream_failed")]
+        tasks: list[dict[str, Any]] = self.request("GET", path, params={"limit": 100})["task_instances"]
+        return tasks

@@ -175,6 +175,7 @@ class Demo:
             score = ("serving", "score", NAME, "--version", first, "--out", str(self.places.frozen))
             run_python(self.settings, *score)
             parity = self.measure_parity()
+            self.airflow.wait_until_drawn(NAME, timeout_seconds=WORKFLOWS_TIMEOUT_SECONDS)
             return make_report(self.places, parity, duration_seconds=time.monotonic() - self.screen.begun)
 
     def measure_parity(self) -> Parity:

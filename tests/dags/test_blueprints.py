@@ -23,7 +23,7 @@ flight_delay__features: build ingest
   by time: 0 0 * * *
   when asset rings: -
   rings: features/flight_delay
-flight_delay__monitoring: ask check
+flight_delay__monitoring: ask check report
   by time: 0 6 * * *
   when asset rings: features/flight_delay
   rings: retrain/flight_delay

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from monitoring.drawing import draw_missing_reports
 from monitoring.errors import NothingServed
 from monitoring.incidents import num_unclaimed
 from monitoring.results import read_results
-from tests.monitoring.world import DAY, START, USE_CASE, Installation, draw
+from tests.monitoring.world import DAY, SPEC, START, USE_CASE, Installation, TrueModel, draw
 
 SERVED_FROM = START + 60 * DAY
 NOW = SERVED_FROM + 16 * DAY
@@ -167,6 +168,9 @@ def test_nothing_answered_yet_is_said(installation: Installation) -> None:
 
 def test_the_report_is_kept_where_the_result_says(installation: Installation) -> None:
     answer_days(installation, shift=1.0)
-    result = installation.check(NOW, with_report=True)
-    assert result.report is not None
-    assert "strong" in (installation.root / "reports" / result.report).read_text()
+    installation.check(NOW)
+    drawn = draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel())
+    [(_, result)] = read_results(installation.settings.control_database, SPEC.contract.name)
+    assert drawn == [result.report]
+    assert "strong" in (installation.root / "reports" / drawn[0]).read_text()
+    assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []

@@ -211,5 +211,5 @@ class Installation:
                 table = pa.concat_tables([pq.read_table(path, partitioning=None), table])
             pq.write_table(table, path)
 
-    def check(self, now: datetime, *, with_report: bool = False) -> Result:
-        return check(self.settings, SPEC, now=now, load_model=lambda *_: TrueModel(), with_report=with_report)
+    def check(self, now: datetime) -> Result:
+        return check(self.settings, SPEC, now=now, load_model=lambda *_: TrueModel())
