@@ -17,7 +17,7 @@ help: ## Print what can be made
 
 .venv/installed: .uv/installed infra/locks/all.txt
 	$(UV) venv --quiet --allow-existing --python 3.11 .venv
-	$(UV) pip sync --quiet --python .venv --require-hashes infra/locks/all.txt
+	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes infra/locks/all.txt
 	@touch $@
 
 setup: .venv/installed ## Install, then make the folder of state: secrets, keys, databases, feature registry

@@ -105,10 +105,7 @@ class Demo:
         begin = self.world.begins_at
         self.world.deliver_by_day(self.settings.root, begin, self.plan.start)
         interval = ("--start", begin.isoformat(), "--end", self.plan.start.isoformat())
-        with ThreadPoolExecutor(len(USE_CASE.sources)) as threads:
-            commands = [("feature_repo", "ingest", NAME, source, *interval) for source in USE_CASE.sources]
-            for done in [threads.submit(run_python, self.settings, *command) for command in commands]:
-                done.result()
+        run_python(self.settings, "feature_repo", "ingest", NAME, *USE_CASE.sources, *interval)
         run_python(self.settings, "feature_repo", "build", NAME, *interval)
         run_python(self.settings, "feature_repo", "materialize", NAME)
 
