@@ -1,6 +1,6 @@
 # The two commands that a newcomer needs are `make demo` and `make test`; logic lives in Python.
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-long lint lock feast-ui bench clean
+.PHONY: help setup up demo test test-long lint lock feast-ui clean
 .DELETE_ON_ERROR:
 
 UV := .uv/bin/uv
@@ -45,9 +45,6 @@ lock: .uv/installed ## Resolve the dependencies anew; ARGS=--upgrade takes newer
 
 feast-ui: setup ## Show the feature store in Feast's own user interface
 	$(PYTHON) -m infra.local.feast_ui $(ARGS)
-
-bench: .venv/installed ## Measure the machine's share of the loop: latency, throughput, seconds of each step
-	$(PYTHON) -m infra.local.bench $(ARGS)
 
 clean: ## Remove the environments and caches; state in var/ stays
 	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
