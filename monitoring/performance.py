@@ -103,9 +103,10 @@ def day_sums(sample: Sample) -> Floats:
 
 
 def skills(sums: Floats) -> Floats:
-    """Skill of each row of (rows, positives, log loss) sums, (...,)."""
+    """Skill of each row of (rows, positives, log loss) sums, (...,); NaN where all rows are of one class."""
     rows, positives, losses = sums[..., 0], sums[..., 1], sums[..., 2]
-    return np.asarray(1 - losses / rows / entropy(positives / rows))
+    both_classes = (positives > 0) & (positives < rows)
+    return np.where(both_classes, 1 - losses / rows / entropy(positives / rows), np.nan)
 
 
 def thinned(reference: Sample, rows_per_day: float, rng: np.random.Generator) -> Sample:
@@ -142,6 +143,7 @@ def calibrate_skill(
     # Resampled days vary by (n-1)/n of what days do.
     correction = np.sqrt(len(full) / (len(full) - 1))
     drops = (draws["reference"] - draws["window"]) * correction
+    drops = drops[~np.isnan(drops)]  # a window of one class is not judged
     low, high = interval_of_quantile(drops, 1 - policy.budget)
     return SkillThreshold(
         reference_skill=float(skills(day_sums(held_out).sum(axis=0))),

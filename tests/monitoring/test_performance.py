@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from monitoring.performance import judge_performance, score
+from monitoring.performance import judge_performance, score, skills
 from tests.monitoring.world import DAY, SPEC, START, draw
 
 
@@ -42,3 +42,11 @@ def test_a_season_with_more_positives_is_no_loss_of_skill() -> None:
 
 def test_small_windows_are_insufficient() -> None:
     assert status_of(1, decay=1.0, rows_per_day=20) == "insufficient"
+
+
+def test_a_window_of_one_class_has_no_skill() -> None:
+    rows, losses = np.array([10.0, 10.0, 10.0]), np.array([1.0, 1.0, 1.0])
+
+    found = skills(np.stack([rows, np.array([0.0, 5.0, 10.0]), losses], axis=1))
+
+    assert np.isnan(found).tolist() == [True, False, True]
