@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import HttpCredentials, Page, expect, sync_playwright
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.model_package import CHAMPION
@@ -64,7 +64,7 @@ def page(settings: Settings) -> Iterator[Page]:
     """A page of a browser that knows the admin's password."""
     if not CHROMIUM.exists():
         pytest.fail(f"{CHROMIUM} does not exist; install it: apt-get install chromium")
-    credentials = {"username": ADMIN, "password": settings.secret("mlflow_password")}
+    credentials = HttpCredentials(username=ADMIN, password=settings.secret("mlflow_password"))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=list(FLAGS))
         page = browser.new_context(http_credentials=credentials).new_page()

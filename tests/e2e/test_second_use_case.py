@@ -19,6 +19,7 @@ import pytest
 
 from infra.clock import ReplayClock, from_microseconds
 from infra.local import airflow_server
+from infra.local.airflow import STAGES
 from infra.local.world import Disturbances, World
 from infra.settings import Settings
 from tests.e2e.copied_root import CopiedRoot, added_files, copy_root, free_ports, list_use_case
@@ -35,7 +36,7 @@ COMMANDS = "import json; from infra.local.processes import commands; print(json.
 DAGS = """
 import json
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag("dags/use_cases", include_examples=False)
+bag = DagBag("dags/use_cases")
 tasks = {name: sorted(dag.task_ids) for name, dag in bag.dags.items()}
 print(json.dumps({"errors": bag.import_errors, "tasks": tasks}))
 """
@@ -108,13 +109,12 @@ def train_and_release(played: Round) -> None:
 
 
 def ask_every_hour(played: Round, world: World, clock: ReplayClock) -> None:
-    """Ask on the hour, deliver what came before it, then let the micro-batch publish it."""
+    """Ask on the hour, let the micro-batch publish what came before it, deliver what comes until the next."""
     settings = played.root.settings
     headers = {"Authorization": f"Bearer {settings.secret('serving_api_key')}"}
     with httpx.Client(base_url=played.root.serving_url, headers=headers, trust_env=False, timeout=10) as client:
         for number in range(NUM_HOURS):
             hour = TRAINED_AT + number * HOUR
-            world.deliver(settings.root, hour - HOUR, hour)
             clock.advance(hour)
             for airport in AIRPORTS:
                 answer = client.post("/predict", json={"airport": airport, "hour": hour.isoformat()})
@@ -122,7 +122,7 @@ def ask_every_hour(played: Round, world: World, clock: ReplayClock) -> None:
                 played.answers.append(answer.json())
             clock.advance(hour + LAG)
             wait_for_instant(client, hour)
-    world.deliver(settings.root, ENDS_AT - HOUR, ENDS_AT)
+            world.deliver(settings.root, hour, hour + HOUR)
     clock.advance(ENDS_AT)
 
 
@@ -137,6 +137,7 @@ def judge(played: Round) -> None:
     played.run("feature_repo", "ingest", "weather", *interval(TRAINED_AT, ENDS_AT))
     played.run("feature_repo", "build", *interval(TRAINED_AT, ENDS_AT))
     played.run("monitoring", "check", "--json")
+    played.run("monitoring", "report")
     played.run("feature_repo", "parity", "--json")
 
 
@@ -173,7 +174,7 @@ def test_its_answers_are_judged_against_what_came_of_them(played: Round) -> None
     assert result["performance"]["scores"]["auc"] > 0.8
     assert result["rows_by_outcome"]["observed"] >= 200
     assert result["quality"] == {"weather": 1.0}
-    assert (played.root.settings.root / "reports" / result["report"]).exists()
+    assert (played.root.settings.root / "reports" / played.outputs["report"].strip()).exists()
 
 
 def test_its_vectors_are_what_training_would_have_seen(played: Round) -> None:
@@ -194,17 +195,15 @@ def test_an_answer_of_it_is_explained(played: Round) -> None:
 
     assert explained["prediction"]["use_case"] == NAME
     assert explained["model"]["dataset_digest"] == played.outputs["dataset"].strip()
-    assert [view["view"] for view in explained["features"]] == ["airport_rain"]
+    assert list(explained["features"]) == ["airport_rain (by airport)"]
 
 
 def test_airflow_reads_its_four_dags_beside_those_of_the_first_one(played: Round) -> None:
-    found = json.loads(played.root.python("-c", DAGS, environment=airflow_server.environment(played.root.settings)))
+    printed = played.root.python("-c", DAGS, environment=airflow_server.environment(played.root.settings))
+    found = json.loads(printed.splitlines()[-1])
 
     assert found["errors"] == {}
-    assert {name: tasks for name, tasks in found["tasks"].items() if name.startswith(NAME)} == {
-        "rain_ahead__features": ["build", "ingest_weather"],
-        "rain_ahead__monitoring": ["ask", "check"],
-        "rain_ahead__release": ["release"],
-        "rain_ahead__training": ["admit", "dataset", "fit", "gate"],
-    }
-    assert len(found["tasks"]) == 8
+    assert len(found["tasks"]) == 2 * len(STAGES)
+    assert [found["tasks"][f"{NAME}__{stage}"] for stage in STAGES] == [
+        found["tasks"][f"flight_delay__{stage}"] for stage in STAGES
+    ]
