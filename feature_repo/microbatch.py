@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 
@@ -19,7 +20,14 @@ from feature_repo.expectations import Severity
 from feature_repo.online_store import Change, Key, Row, Values, expired
 from feature_repo.rules_sql import broken
 from feature_repo.sources import DELIVERED_AT, Source, SourceType
-from feature_repo.transforms import Transforms, compute, known_from, load_source, open_engine, without_time_zone
+from feature_repo.transforms import (
+    Prepared,
+    Transforms,
+    known_from,
+    load_source,
+    open_preparing_engine,
+    without_time_zone,
+)
 from feature_repo.validation import open_references
 from infra.logs import logger
 
@@ -35,13 +43,22 @@ class MicroBatch:
 
     def __init__(self, transforms: Transforms, sources: Sequence[Source], data_dir: Path) -> None:
         self.transforms, self.sources, self.data_dir = transforms, sources, data_dir
-        self.connection = open_engine(threads=1)
+        self.connection = open_preparing_engine()
         self.taken_files: dict[str, set[str]] = {source.name: set() for source in sources}
         self.known_keys: dict[str, set[tuple[object, ...]]] = {source.name: set() for source in sources}
         self.pruned_on: datetime | None = None
+        self.prepared: Prepared | None = None
         for source in sources:
-            load_source(self.connection, source.name, source.schema.empty_table(), transforms.contract.step)
+            nothing = source.schema.empty_table()
+            load_source(self.connection, source.name, nothing, transforms.contract.step)
+            self.connection.register("loaded", without_time_zone(nothing))
+            self.connection.execute(f"CREATE TABLE {delivered(source)} AS FROM loaded")
             open_references(self.connection, source, data_dir)
+            self.prepare(source)
+
+    def prepare(self, source: Source) -> None:
+        name, step = source.name, self.transforms.contract.step
+        self.connection.execute(f"PREPARE take_{name} AS {clean_rows(source, step)}")
 
     def take_deliveries(self, before: datetime) -> None:
         """Take in every delivery named at or before the instant that was not taken yet; prune what is too old."""
@@ -68,9 +85,11 @@ class MicroBatch:
         """Add the delivery's rows that break no rule of severity fail and whose key is new."""
         rows, known = landing.read_delivery(source, path, interval), self.known_keys[source.name]
         keys = zip(*(rows[name].to_pylist() for name in source.key), strict=True)
-        self.connection.register("delivered", without_time_zone(rows.filter([key not in known for key in keys])))
-        added = self.connection.execute(clean_rows(source, self.transforms.contract.step)).to_arrow_table()
-        self.connection.unregister("delivered")
+        new = rows.select(source.columns).filter([key not in known for key in keys])
+        self.connection.register("loaded", without_time_zone(new))
+        table = delivered(source)
+        self.connection.execute(f"DELETE FROM {table}; INSERT INTO {table} FROM loaded")
+        added = self.connection.execute(f"EXECUTE take_{source.name}").to_arrow_table()
         times = {name for name, type_ in source.types.items() if type_ is SourceType.TIMESTAMP}
         columns = (added[name].cast(UTC_MICROSECONDS) if name in times else added[name] for name in source.key)
         known.update(zip(*(column.to_pylist() for column in columns), strict=True))
@@ -86,21 +105,35 @@ class MicroBatch:
                 f"CREATE OR REPLACE TABLE {source.name} AS SELECT * FROM {source.name} "
                 f"WHERE {DELIVERED_AT} >= TIMESTAMP '{cut}' ORDER BY {DELIVERED_AT}"
             )
+            self.prepare(source)
+        self.prepared = None
 
     def features_at(self, instant: datetime) -> dict[str, dict[Key, Values]]:
-        rows_by_view = compute(self.connection, self.transforms, [instant])
-        return {view.name: values_by_key(view, rows_by_view[view.name]) for view in self.transforms.contract.views}
+        if self.prepared is None:
+            self.prepared = Prepared(self.connection, self.transforms, instant)
+        rows_by_view = self.prepared.rows_at(instant)
+        contents: dict[str, dict[Key, Values]] = {}
+        for view in self.transforms.contract.views:
+            first = 1 + len(view.join_keys)
+            keyed = {row[1:first]: row[first:] for row in rows_by_view[view.name]}
+            contents[view.name] = cast(dict[Key, Values], keyed)
+        return contents
+
+
+def delivered(source: Source) -> str:
+    """The table of the rows that a delivery brought, before they are checked."""
+    return f"{source.name}_delivered"
 
 
 def clean_rows(source: Source, step: timedelta) -> str:
-    """SQL that adds the good rows of `delivered` to the source's table and returns their keys."""
+    """SQL that adds the good rows of what was delivered to the source's table and returns their keys."""
     rules = [broken(rule) for rule in source.expectations if rule.severity is Severity.FAIL]
     bad = " OR ".join(f"coalesce({rule}, false)" for rule in rules) or "false"
     floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
     key, order = ", ".join(source.key), ", ".join((DELIVERED_AT, *source.types))
     return f"""
         INSERT INTO {source.name} SELECT {", ".join(source.columns)}, {known_from(step)}
-        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM delivered) AS delivered
+        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {delivered(source)}) AS delivered
         WHERE NOT ({bad})
         QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
         ORDER BY {DELIVERED_AT}, {key}

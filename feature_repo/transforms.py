@@ -1,7 +1,7 @@
 """One definition per feature: SQL that is executed over a grid of instants, many of them offline, the newest online.
 
-A use case has one SELECT per feature view over `instants(instant)` and its sources, `population` and `labels`, and a
-`prelude` that makes what the views share: files of `sql/<use case>/`, or texts in its declaration where they are short.
+A use case has one SELECT per feature view over `instants(instant)` and its sources, `population` and `labels`, one per
+table that the views share, and a `prelude` of macros: files of `sql/<use case>/`, or texts in its declaration.
 Offline and online load the same tables and run the same text, so there is no second code base that could disagree with
 the first.
 """
@@ -29,11 +29,13 @@ class Transforms:
     """How a use case's features are computed.
 
     `history` is how long before an instant a row may have been delivered and still matter to it: a row that only
-    older instants need is never loaded, offline or online.
+    older instants need is never loaded, offline or online. `shared` names the tables that the views read, each made
+    by its own SELECT, in an order in which one may read those before it.
     """
 
     contract: UseCase
     history: timedelta
+    shared: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, name: str) -> Path:
@@ -52,6 +54,10 @@ class Transforms:
     @cached_property
     def prelude(self) -> str:
         return self.sql(PRELUDE) if PRELUDE in self.texts or self.path(PRELUDE).exists() else ""
+
+    @cached_property
+    def shared_statements(self) -> Mapping[str, str]:
+        return {name: self.sql(name) for name in self.shared}
 
     @cached_property
     def statements(self) -> Mapping[str, str]:
@@ -76,6 +82,13 @@ def open_engine(threads: int) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB in UTC. With one thread it leaves the other core to whoever serves."""
     connection = duckdb.connect()
     connection.execute(f"SET TimeZone = 'UTC'; SET threads = {threads}; SET preserve_insertion_order = true")
+    return connection
+
+
+def open_preparing_engine() -> duckdb.DuckDBPyConnection:
+    """One whose plans may be kept while their tables change: they assume nothing of the values found when planned."""
+    connection = open_engine(threads=1)
+    connection.execute("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
     return connection
 
 
@@ -105,18 +118,61 @@ def compute(
     connection: duckdb.DuckDBPyConnection, transforms: Transforms, instants: Sequence[datetime]
 ) -> dict[str, pa.Table]:
     """Each view's rows at the given instants: `instant`, keys, columns. The sources must have been loaded."""
-    grid = ", ".join(f"(make_timestamp({to_microseconds(instant)}))" for instant in instants)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE instants AS SELECT * FROM (VALUES {grid}) AS grid (instant)")
-    name = PRELUDE
-    try:
-        if transforms.prelude:
-            connection.execute(transforms.prelude)
-        rows_by_view = {}
+    prepare_tables(connection, transforms, instants)
+    return {
+        name: run(connection, transforms, name, statement).to_arrow_table()
+        for name, statement in transforms.statements.items()
+    }
+
+
+def prepare_tables(connection: duckdb.DuckDBPyConnection, transforms: Transforms, instants: Sequence[datetime]) -> None:
+    """Make `instants` and what the views share."""
+    run(connection, transforms, "instants", f"CREATE OR REPLACE TABLE instants (instant TIMESTAMP); {fill(instants)}")
+    if transforms.prelude:
+        run(connection, transforms, PRELUDE, transforms.prelude)
+    for name, select in transforms.shared_statements.items():
+        run(connection, transforms, name, f"CREATE OR REPLACE TABLE {name} AS\n{select}")
+
+
+class Prepared:
+    """The same statements for one instant after another, planned once: at a few rows planning is most of it.
+
+    A plan outlives the rows that it was made for, so the connection is one of `open_preparing_engine`.
+    Plans are made anew when a source's table is replaced; make a new one then, since the shared tables keep their
+    deleted rows until they are replaced too.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, transforms: Transforms, instant: datetime) -> None:
+        self.connection, self.transforms = connection, transforms
+        prepare_tables(connection, transforms, [instant])
+        for name, select in transforms.shared_statements.items():
+            run(connection, transforms, name, f"PREPARE fill_{name} AS INSERT INTO {name}\n{select}")
         for name, statement in transforms.statements.items():
-            rows_by_view[name] = connection.execute(statement).to_arrow_table()
+            run(connection, transforms, name, f"PREPARE view_{name} AS {statement}")
+
+    def rows_at(self, instant: datetime) -> dict[str, list[tuple[object, ...]]]:
+        """Each view's rows as tuples: the instant, keys, columns."""
+        run(self.connection, self.transforms, "instants", f"DELETE FROM instants; {fill([instant])}")
+        for name in self.transforms.shared:
+            run(self.connection, self.transforms, name, f"DELETE FROM {name}; EXECUTE fill_{name}")
+        return {
+            name: run(self.connection, self.transforms, name, f"EXECUTE view_{name}").fetchall()
+            for name in self.transforms.statements
+        }
+
+
+def fill(instants: Sequence[datetime]) -> str:
+    grid = ", ".join(f"(make_timestamp({to_microseconds(instant)}))" for instant in instants)
+    return f"INSERT INTO instants VALUES {grid}"
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection, transforms: Transforms, name: str, statement: str
+) -> duckdb.DuckDBPyConnection:
+    try:
+        return connection.execute(statement)
     except duckdb.Error as error:
         raise TransformError(f"{transforms.contract.name}: the SQL of {name} failed: {error}") from error
-    return rows_by_view
 
 
 def grid(interval: DataInterval, step: timedelta) -> Iterator[datetime]:

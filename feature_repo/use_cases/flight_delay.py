@@ -67,4 +67,4 @@ WEATHER = Source(
     ),
 )
 SOURCES = (FLIGHTS, WEATHER)
-TRANSFORMS = Transforms(contract=FLIGHT_DELAY, history=timedelta(days=29))
+TRANSFORMS = Transforms(contract=FLIGHT_DELAY, history=timedelta(days=29), shared=("days", "legs", "usual", "traffic"))
