@@ -16,6 +16,7 @@ def open_session(serialised: bytes) -> onnxruntime.InferenceSession:
     """Call it only on bytes that were made here or whose signature was checked."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = 1  # more of them spin while they wait
     return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
 
 

@@ -26,15 +26,21 @@ class PeriodicEmbedding(nn.Module):
         self.bias = nn.Parameter((2 * torch.rand(num_features, learned) - 1) / math.sqrt(width))
 
     def forward(self, mapped: Tensor) -> Tensor:
-        """`(batch, num_features)` to `(batch, num_features * embedding_dim)`."""
-        waves = torch.cos(2 * math.pi * mapped.unsqueeze(-1) * self.frequency + self.phase)
-        # One small product per feature: features lead, so that it is a batched product.
-        learned = torch.baddbmm(self.bias.unsqueeze(1), waves.transpose(0, 1), self.weight).transpose(0, 1)
+        """`(batch, num_features)` to `(batch, num_features * embedding_dim)`.
+
+        Features lead, so that each of the two maps is one batched product, forward and backward.
+        """
+        ahead = mapped.t().unsqueeze(-1)  # (features, batch, 1)
+        angles = torch.cat([ahead, torch.ones_like(ahead)], dim=-1)
+        waves = torch.cos(torch.bmm(angles, torch.stack([2 * math.pi * self.frequency, self.phase], dim=1)))
+        learned = torch.baddbmm(self.bias.unsqueeze(1), waves, self.weight).transpose(0, 1)
         return torch.cat([mapped, learned.flatten(1)], dim=1)
 
 
 class MemberLinear(nn.Module):
-    """One linear layer per member: `(members, batch, inputs)` to `(members, batch, outputs)`."""
+    """One linear layer per member: `(members, batch, inputs)`, or `(batch, inputs)` shared by all of them, to
+    `(members, batch, outputs)`.
+    """
 
     def __init__(self, num_members: int, num_inputs: int, num_outputs: int) -> None:
         super().__init__()
@@ -43,6 +49,10 @@ class MemberLinear(nn.Module):
         self.bias = nn.Parameter((2 * torch.rand(num_members, 1, num_outputs) - 1) * bound)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.dim() == 2:  # one wide product: nothing is repeated per member, forward or backward
+            num_members, num_inputs, num_outputs = self.weight.shape
+            wide = inputs @ self.weight.transpose(0, 1).reshape(num_inputs, num_members * num_outputs)
+            return wide.unflatten(1, (num_members, num_outputs)).transpose(0, 1) + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
@@ -51,7 +61,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, spec: ModelSpec, *, num_features: int, num_masked: int, category_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.num_members, self.input_noise = spec.num_members, spec.input_noise
+        self.input_noise = spec.input_noise
         self.periodic = PeriodicEmbedding(num_features, spec)
         dims = [min(spec.max_category_dim, (size + 1) // 2) for size in category_sizes]
         self.categories = nn.ModuleList(nn.Embedding(size, dim) for size, dim in zip(category_sizes, dims, strict=True))
@@ -67,8 +77,7 @@ class Ensemble(nn.Module):
         if self.training:
             mapped = mapped + self.input_noise * torch.randn_like(mapped)
         embedded = [embedding(codes[:, index]) for index, embedding in enumerate(self.categories)]
-        inputs = torch.cat([self.periodic(mapped), masks, *embedded], dim=1)
-        state = inputs.unsqueeze(0).expand(self.num_members, -1, -1)
+        state = torch.cat([self.periodic(mapped), masks, *embedded], dim=1)
         for layer in self.hidden:
             state = self.dropout(torch.relu(layer(state)))
         logits: Tensor = self.output(state).squeeze(-1)
