@@ -1,12 +1,12 @@
 """When the stages of rain_ahead run; airflow.sdk.DAG is named so that Airflow reads the file."""
 
 from airflow.sdk import DAG
-from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 
 from dags.blueprints.features import features_dag
 from dags.blueprints.monitoring import monitoring_dag
 from dags.blueprints.release import release_dag
 from dags.blueprints.training import training_dag
+from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 
 features: DAG = features_dag(RAIN_AHEAD, cron="0 * * * *")
 monitoring: DAG = monitoring_dag(RAIN_AHEAD, reconcile_cron="10 * * * *")

@@ -3,9 +3,8 @@
 from datetime import timedelta
 from functools import partial
 
-from feature_repo.contracts.rain_ahead import RAIN_AHEAD
-
 from feature_repo import nycflights
+from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 from feature_repo.transforms import Transforms
 from feature_repo.use_cases.flight_delay import WEATHER
 

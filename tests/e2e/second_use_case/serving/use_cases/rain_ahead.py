@@ -1,8 +1,8 @@
 """The prediction service of rain_ahead."""
 
 import bentoml
-from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 
+from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 from serving.schema import Answer, Answers, batch_model, request_model
 from serving.service import QUIET, Predictions, PredictionService
 

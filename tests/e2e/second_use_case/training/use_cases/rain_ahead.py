@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from feature_repo.contracts.rain_ahead import RAIN_AHEAD
-
 from training.spec import AdmissionSpec, FitSpec, GateSpec, ModelSpec, SplitSpec, TrainingSpec
 
 TRAINING = TrainingSpec(
