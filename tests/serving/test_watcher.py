@@ -23,7 +23,7 @@ from serving.online_features import OnlineFeatures
 from serving.prediction_log import PredictionLog
 from serving.registry import ModelVersion, Registry
 from serving.watcher import Watcher
-from tests.serving.installation import NOW, Registrar, free_port
+from tests.serving.installation import NOW, Registrar
 from tests.serving.packages import Package, constant_package
 
 
@@ -159,10 +159,11 @@ def test_a_registry_that_is_away_or_silent_changes_nothing(
         with Registry(f"http://127.0.0.1:{silent.getsockname()[1]}", user="reader", password="x" * 20) as away:
             followed.watcher.registry = away
             followed.watcher.poll()
-    nobody = f"http://127.0.0.1:{free_port()}"
-    with Registry(nobody, user="reader", password="x" * 20) as away:
-        followed.watcher.registry = away
-        followed.watcher.poll()
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        with Registry(f"http://127.0.0.1:{deaf.getsockname()[1]}", user="reader", password="x" * 20) as away:
+            followed.watcher.registry = away
+            followed.watcher.poll()
 
     assert followed.version == version
     assert followed.engine.refusal is None
