@@ -1,12 +1,21 @@
 """Rows with a known relation to the label, absent values and rare categories; small enough to train on in seconds."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from training.rows import Rows
 from training.spec import FitSpec, ModelSpec
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+    from training.dataset import DatasetFacts
 
 MakeRows = Callable[..., Rows]
 
@@ -40,3 +49,35 @@ def model_spec() -> ModelSpec:
 @pytest.fixture
 def fit_spec() -> FitSpec:
     return FitSpec(num_epochs=3, batch_size=256, learning_rate=5e-3)
+
+
+@pytest.fixture(scope="session")
+def winter_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven weeks of real flights, ingested and built. Read it; whoever writes takes another folder."""
+    from tests.training import winter
+
+    root = tmp_path_factory.mktemp("winter")
+    winter.make_lake(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def feast(winter_root: Path) -> "FeatureStore":
+    from feature_repo.offline import apply, open_feature_store
+    from infra.settings import Settings
+
+    apply(Settings(data_dir=winter_root))
+    return open_feature_store(Settings(data_dir=winter_root))
+
+
+@pytest.fixture(scope="session")
+def dataset(winter_root: Path, feast: "FeatureStore") -> "tuple[pa.Table, DatasetFacts]":
+    """What `python -m training dataset` keeps."""
+    from tests.training import winter
+    from training.dataset import DatasetFacts, build_dataset
+    from training.workspace import Workspace
+
+    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={})
+    training = winter.open_training(winter.installation(winter_root), pa.table({"label": [0]}), empty)
+    facts = build_dataset(lambda: feast, winter.SPEC, training, data_dir=winter_root)
+    return pq.read_table(Workspace.of(winter_root, training.training_id).dataset), facts

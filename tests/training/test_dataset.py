@@ -1,0 +1,111 @@
+"""The training set of real flights by real Feast: who is in it, who is not, and when there is none."""
+
+import shutil
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from feast import FeatureStore
+
+from feature_repo.contracts import lake
+from tests.feature_repo import landed
+from tests.training import winter
+from tests.training.winter import NAME, NOW, SPEC
+from training.control import Training
+from training.dataset import DatasetFacts, build_dataset
+from training.errors import UnfitData
+from training.population import read_population
+from training.spec import TrainingSpec
+from training.workspace import Workspace
+
+Dataset = tuple[pa.Table, DatasetFacts]
+
+
+def never() -> FeatureStore:
+    raise AssertionError("refused only after Feast was opened")
+
+
+def kept_training(settings_root: Path, spec: TrainingSpec = SPEC) -> Training:
+    settings = winter.installation(settings_root)
+    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={})
+    return winter.open_training(settings, pa.table({"label": [0]}), empty, spec)
+
+
+def test_there_is_a_row_for_each_labelled_flight_and_none_for_others(dataset: Dataset, winter_root: Path) -> None:
+    table, facts = dataset
+    end = NOW - SPEC.contract.label.max_delay
+    known = duckdb.sql(
+        f"SELECT COUNT(*) FILTER (label IS NOT NULL), COUNT(*) FILTER (label = 1), COUNT(*) FROM "
+        f"read_parquet('{lake.population(winter_root, NAME)}/*/*.parquet', hive_partitioning = false) LEFT JOIN "
+        f"read_parquet('{lake.labels(winter_root, NAME)}/*/*.parquet', hive_partitioning = false) "
+        f"USING (carrier, flight, origin, scheduled_departure) WHERE prediction_time < TIMESTAMPTZ '{end}'"
+    ).fetchone()
+    assert known is not None
+    labelled, late, everyone = known
+    assert (len(table), int(np.sum(table["label"].to_numpy()))) == (labelled, late)
+    assert table["label"].null_count == 0
+    assert sum(part.num_rows for part in facts.parts.values()) == labelled
+    assert facts.unlabelled["cancelled"] > 0
+    assert sum(facts.unlabelled.values()) == everyone - labelled
+
+
+def test_no_row_is_younger_than_the_longest_label_delay(dataset: Dataset, winter_root: Path) -> None:
+    table, _ = dataset
+    end = NOW - SPEC.contract.label.max_delay
+    latest = max(table["prediction_time"].to_pylist())
+    assert end - timedelta(hours=12) < latest < end
+    younger = read_population(winter_root, SPEC.contract, now=NOW + timedelta(hours=6))
+    assert len(younger.rows) > len(table), "there were younger rows with a label to leave out"
+
+
+def test_most_rows_have_their_features_and_the_parts_are_in_order_of_time(dataset: Dataset) -> None:
+    table, facts = dataset
+    assert table["origin_departures_today"].null_count < 0.05 * len(table)
+    ends = [part.end for part in facts.parts.values()]
+    assert ends[:-1] == [part.start for part in facts.parts.values()][1:]
+
+
+def test_the_same_training_makes_the_same_digest(dataset: Dataset, winter_root: Path, feast: FeatureStore) -> None:
+    _, facts = dataset
+    training = replace(kept_training(winter_root / "again"), training_id="again")
+    assert build_dataset(lambda: feast, SPEC, training, data_dir=winter_root) == facts
+
+
+@pytest.mark.parametrize(
+    ("split", "says"),
+    [({"min_rows": 10**6}, "fewer than 1000000 rows"), ({"min_rows_per_class": 10**5}, "of one class")],
+)
+def test_too_few_rows_are_refused_with_the_counts_before_anything_is_joined(
+    winter_root: Path, tmp_path: Path, split: dict[str, int], says: str
+) -> None:
+    spec = replace(SPEC, split=replace(SPEC.split, **split))
+    with pytest.raises(UnfitData, match=rf"{says}.*train: \d{{5}} rows of which \d+ positive.*without a label: \d+"):
+        build_dataset(never, spec, kept_training(tmp_path), data_dir=winter_root)
+
+
+def test_a_single_class_is_refused(winter_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(lake.population(winter_root, NAME), lake.population(tmp_path, NAME))
+    labels = landed.read(lake.labels(winter_root, NAME))
+    never_late = pa.compute.multiply(labels["label"], pa.scalar(0, labels["label"].type))
+    folder = lake.labels(tmp_path, NAME) / "day=2013-01-01"
+    folder.mkdir(parents=True)
+    index = labels.schema.get_field_index("label")
+    pq.write_table(labels.set_column(index, labels.schema.field(index), never_late), folder / lake.PARTITION_FILE)
+    with pytest.raises(UnfitData, match=r"of one class to train on .*of which 0 positive"):
+        build_dataset(never, SPEC, kept_training(tmp_path), data_dir=tmp_path)
+
+
+def test_a_training_set_that_was_changed_is_not_read(dataset: Dataset, tmp_path: Path) -> None:
+    from training.errors import TrainingError
+    from training.fitting import read_dataset
+
+    table, facts = dataset
+    workspace = Workspace.of(tmp_path, "changed")
+    pq.write_table(winter.with_shuffled_labels(table), workspace.dataset)
+    with pytest.raises(TrainingError, match=f"expected {facts.digest}"):
+        read_dataset(workspace, facts)
