@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -81,7 +82,7 @@ def test_the_same_training_makes_the_same_digest(dataset: Dataset, winter_root: 
     [({"min_rows": 10**6}, "fewer than 1000000 rows"), ({"min_rows_per_class": 10**5}, "of one class")],
 )
 def test_too_few_rows_are_refused_with_the_counts_before_anything_is_joined(
-    winter_root: Path, tmp_path: Path, split: dict[str, int], says: str
+    winter_root: Path, tmp_path: Path, split: dict[str, Any], says: str
 ) -> None:
     spec = replace(SPEC, split=replace(SPEC.split, **split))
     with pytest.raises(UnfitData, match=rf"{says}.*train: \d{{5}} rows of which \d+ positive.*without a label: \d+"):

@@ -52,7 +52,7 @@ class MemberLinear(nn.Module):
         if inputs.dim() == 2:  # one wide product: nothing is repeated per member, forward or backward
             num_members, num_inputs, num_outputs = self.weight.shape
             wide = inputs @ self.weight.transpose(0, 1).reshape(num_inputs, num_members * num_outputs)
-            return wide.unflatten(1, (num_members, num_outputs)).transpose(0, 1) + self.bias
+            return wide.reshape(-1, num_members, num_outputs).transpose(0, 1) + self.bias
         return torch.baddbmm(self.bias, inputs, self.weight)
 
 
