@@ -60,6 +60,7 @@ def fit_and_register(settings: Settings, client: MlflowClient, spec: TrainingSpe
         version = make_version(settings, client, spec, training, facts, identity, run_id)
     else:
         log.info("this data, code and seed have a version already", version=version.version)
+    registry.finish_run(client, version)
     note(
         settings.control_database, training.training_id, run_id=str(version.run_id), model_version=str(version.version)
     )
@@ -125,10 +126,7 @@ def make_version(
     )
     client.log_text(run_id, card, "model_card.md")
     tags = tags_of(training, incidents, facts, identity, manifest)
-    version = registry.register(client, spec.contract, run_id, tags=tags, description=card)
-    if version.run_id == run_id:
-        client.set_terminated(run_id, "FINISHED")
-    return version
+    return registry.register(client, spec.contract, run_id, tags=tags, description=card)
 
 
 def part_of(table: pa.Table, name: str) -> pa.Table:

@@ -4,14 +4,13 @@ A version's files are uploaded as they were signed. Beside them stands an `MLmod
 show the schema: MLflow's own `log_model` would store a second, unsigned copy, and other flavours would pickle.
 """
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 
@@ -36,7 +35,7 @@ def experiment_id(client: MlflowClient, use_case: UseCase) -> str:
         return str(found.experiment_id)
     try:
         return str(client.create_experiment(use_case.name))
-    except RestException:
+    except MlflowException:
         found = client.get_experiment_by_name(use_case.name)
         if found is None:
             raise
@@ -71,6 +70,12 @@ def mark_orphan(client: MlflowClient, run_id: str, reason: str) -> None:
     client.set_terminated(run_id, "KILLED")
 
 
+def finish_run(client: MlflowClient, version: ModelVersion) -> None:
+    """End the run of a registered version, also one whose command was killed right after it had registered."""
+    if client.get_run(str(version.run_id)).info.status == "RUNNING":
+        client.set_terminated(str(version.run_id), "FINISHED")
+
+
 def log_dataset(client: MlflowClient, run_id: str, *, name: str, digest: str, source: str, profile: str) -> None:
     # MLflow keeps 36 characters of a digest; the whole one is in the manifest and the tags.
     dataset = Dataset(name, digest[:36], "local", source, profile=profile)
@@ -102,8 +107,11 @@ def register(
     client: MlflowClient, use_case: UseCase, run_id: str, *, tags: Mapping[str, str], description: str
 ) -> ModelVersion:
     """The version of `tags["identity"]`: this run's, unless another run was first, which then leaves this an orphan."""
-    with contextlib.suppress(RestException):  # it exists already
+    try:
         client.create_registered_model(use_case.name, description=use_case.description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
     first = find_version(client, use_case, tags[IDENTITY])
     if first is None:
         client.create_model_version(

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -21,7 +20,7 @@ from training.control import Training
 from training.dataset import DatasetFacts, build_dataset
 from training.errors import UnfitData
 from training.population import read_population
-from training.spec import TrainingSpec
+from training.spec import SplitSpec, TrainingSpec
 from training.workspace import Workspace
 
 Dataset = tuple[pa.Table, DatasetFacts]
@@ -79,12 +78,15 @@ def test_the_same_training_makes_the_same_digest(dataset: Dataset, winter_root: 
 
 @pytest.mark.parametrize(
     ("split", "says"),
-    [({"min_rows": 10**6}, "fewer than 1000000 rows"), ({"min_rows_per_class": 10**5}, "of one class")],
+    [
+        (replace(SPEC.split, min_rows=10**6), "fewer than 1000000 rows"),
+        (replace(SPEC.split, min_rows_per_class=10**5), "of one class"),
+    ],
 )
 def test_too_few_rows_are_refused_with_the_counts_before_anything_is_joined(
-    winter_root: Path, tmp_path: Path, split: dict[str, Any], says: str
+    winter_root: Path, tmp_path: Path, split: SplitSpec, says: str
 ) -> None:
-    spec = replace(SPEC, split=replace(SPEC.split, **split))
+    spec = replace(SPEC, split=split)
     with pytest.raises(UnfitData, match=rf"{says}.*train: \d{{5}} rows of which \d+ positive.*without a label: \d+"):
         build_dataset(never, spec, kept_training(tmp_path), data_dir=winter_root)
 

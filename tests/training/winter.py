@@ -74,9 +74,7 @@ def open_training(settings: Settings, table: pa.Table, facts: DatasetFacts, spec
     workspace = Workspace.of(settings.root, admitted.training_id)
     pq.write_table(table, workspace.dataset)
     kept = replace(facts, digest=digest_of(table))
-    write_json(
-        workspace.dataset_facts, {**vars(kept), "parts": {name: vars(part) for name, part in kept.parts.items()}}
-    )
+    write_json(workspace.dataset_facts, asdict(kept))
     return the_open_training(database, NAME)
 
 
