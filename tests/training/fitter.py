@@ -1,0 +1,70 @@
+"""A process that fits the open training of a folder and, on request, dies or waits within a call to MLflow.
+
+`python -m tests.training.fitter ROOT SHARED [die before|after CALL | meet NAME COUNT]`
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+
+from infra.settings import Settings
+from tests.training import winter
+from training.control import the_open_training
+from training.fitting import fit_and_register
+
+
+class Mortal(MlflowClient):
+    """MLflow's client, killed with its process just before or after the first call of one of its methods."""
+
+    def __init__(self, uri: str, when: str, call: str) -> None:
+        super().__init__(uri)
+        original = getattr(self, call)
+
+        def struck(*arguments: Any, **named: Any) -> None:  # noqa: ANN401
+            if when == "after":
+                original(*arguments, **named)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(self, call, struck)
+
+
+class Punctual(MlflowClient):
+    """MLflow's client, whose registration waits until all the others are about to register too."""
+
+    def __init__(self, uri: str, folder: Path, name: str, count: int) -> None:
+        super().__init__(uri)
+        self.folder, self.name, self.count = folder, name, count
+
+    def create_model_version(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        (self.folder / f"{self.name}.here").touch()
+        deadline = time.monotonic() + 90
+        while len(list(self.folder.glob("*.here"))) < self.count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return super().create_model_version(*arguments, **named)
+
+
+def client_for(shared: Path, behaviour: list[str]) -> MlflowClient:
+    uri = f"sqlite:///{shared}/mlflow.db"
+    match behaviour:
+        case ["die", when, call]:
+            return Mortal(uri, when, call)
+        case ["meet", name, count]:
+            return Punctual(uri, shared, name, int(count))
+    return MlflowClient(uri)
+
+
+def main() -> None:
+    root, shared, *behaviour = sys.argv[1:]
+    settings = Settings(data_dir=Path(root))
+    training = the_open_training(settings.control_database, winter.NAME)
+    version = fit_and_register(settings, client_for(Path(shared), behaviour), winter.SPEC, training)
+    print(version.version)
+
+
+if __name__ == "__main__":
+    main()
