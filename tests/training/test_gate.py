@@ -27,7 +27,9 @@ from training.scoring import open_session, score
 from training.spec import TrainingSpec
 from training.use_cases.flight_delay import TRAINING
 
-SPEC = replace(TRAINING, split=winter.SPLIT)  # the real network: a small one differs too much from seed to seed
+# One pair of seeds, not a rate: of four seeds on 39,000 rows, 2 of the 12 pairs passed (gains of .0031 and .0044 nats),
+# all of them against the same unlucky one. A small network differs more than this one does.
+SPEC = replace(TRAINING, split=winter.SPLIT)
 OTHER_SEED = replace(SPEC, fit=replace(SPEC.fit, seed=1))
 
 
