@@ -58,7 +58,8 @@ class GateSpec:
     """
 
     slices: tuple[str, ...]
-    minimum_effect: float = 0.002
+    # Another seed alone moved log loss by up to .0044 among 12 ordered pairs of four seeds on 39,000 rows.
+    minimum_effect: float = 0.005
     confidence: float = 0.95
     min_days: int = 14
     slice_margin: float = 0.01
