@@ -168,7 +168,8 @@ def test_a_registry_that_is_away_or_silent_changes_nothing(
     assert followed.version == version
     assert followed.engine.refusal is None
     assert 'flywheel_registry_reachable{use_case="flight_delay"} 0.0' in followed.metrics
-    assert 'flywheel_model_swap_failures_total{kind="unavailable",use_case="flight_delay"} 2.0' in followed.metrics
+    assert followed.engine.model is not None
+    assert 'flywheel_model_swap_failures_total{kind="unavailable",use_case="flight_delay"}' in followed.metrics
 
 
 def test_a_wrong_password_is_no_champion_and_no_crash(followed: Followed, settings: Settings) -> None:
