@@ -1,19 +1,18 @@
 """A real installation for tests: secrets, keys, an MLflow server, a Feast-written store, and the service itself."""
 
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
@@ -86,13 +85,14 @@ class Process:
         return self.process.poll() is not None
 
     def kill(self) -> None:
-        """Every process of the session at once, as a machine's end would."""
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        finally:
-            self.process.wait()
+        """It and all that it started, as a machine's end would: BentoML's workers have sessions of their own."""
+        if self.process.poll() is None:
+            process = psutil.Process(self.process.pid)
+            process.suspend()  # so that it starts no other meanwhile
+            for one in (*process.children(recursive=True), process):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+        self.process.wait()
 
     def end(self) -> int:
         self.process.terminate()

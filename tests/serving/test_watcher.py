@@ -54,6 +54,10 @@ class Followed:
     def version(self) -> str | None:
         return None if self.engine.model is None else self.engine.model.version
 
+    def num_swap_failures(self, kind: str) -> float | None:
+        labels = {"use_case": FLIGHT_DELAY.name, "kind": kind}
+        return self.engine.metrics.registry.get_sample_value("flywheel_model_swap_failures_total", labels)
+
     @property
     def metrics(self) -> str:
         return self.engine.metrics.exposition().decode()
@@ -169,7 +173,7 @@ def test_a_registry_that_is_away_or_silent_changes_nothing(
     assert followed.engine.refusal is None
     assert 'flywheel_registry_reachable{use_case="flight_delay"} 0.0' in followed.metrics
     assert followed.engine.model is not None
-    assert 'flywheel_model_swap_failures_total{kind="unavailable",use_case="flight_delay"}' in followed.metrics
+    assert followed.num_swap_failures("unavailable") == 2.0, followed.metrics
 
 
 def test_a_wrong_password_is_no_champion_and_no_crash(followed: Followed, settings: Settings) -> None:
