@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import wasserstein_distance
 
+from monitoring.distance import jensen_shannon_distance, wasserstein_distance
 from monitoring.performance import insufficient
 from monitoring.resampling import day_counts, draw_days, interval_of_quantile
 from monitoring.sample import Floats, Integers, Sample, Strings
@@ -69,7 +68,7 @@ def numeric_distance(reference: Floats, current: Floats) -> float | None:
     reference, current = reference[~np.isnan(reference)], current[~np.isnan(current)]
     if min(len(reference), len(current)) < FEWEST_VALUES:
         return None
-    return float(wasserstein_distance(reference, current) / max(float(np.std(reference)), SMALLEST_DEVIATION))
+    return wasserstein_distance(reference, current) / max(float(np.std(reference)), SMALLEST_DEVIATION)
 
 
 def categorical_distance(reference: Strings, current: Strings) -> float | None:
@@ -79,7 +78,7 @@ def categorical_distance(reference: Strings, current: Strings) -> float | None:
     _, codes = np.unique(np.concatenate([reference, current]).astype(str), return_inverse=True)
     size = int(codes.max()) + 1
     shares = [np.bincount(part, minlength=size) / len(part) for part in np.split(codes, [len(reference)])]
-    return float(jensenshannon(*shares))
+    return float(jensen_shannon_distance(*shares))
 
 
 def distances(reference: Sample, current: Sample) -> dict[str, float]:
@@ -131,7 +130,7 @@ def categorical_draws(
     histograms = day_histograms(codes.astype(np.int64), day, counts.shape[1], int(codes.max()) + 1)
     shares = drawn_shares(counts, histograms, num_rows, rng)
     whole = histograms.sum(axis=0) / histograms.sum()
-    return np.asarray(jensenshannon(np.maximum(shares, 0), np.broadcast_to(whole, shares.shape), axis=1))
+    return np.asarray(jensen_shannon_distance(np.maximum(shares, 0), whole))
 
 
 def calibrate_drift(

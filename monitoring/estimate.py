@@ -5,9 +5,9 @@ itself, so a good estimate proves nothing; a bad one, answers near the base rate
 """
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from monitoring.performance import entropy, thinned
 from monitoring.resampling import day_counts, draw_days
@@ -59,7 +59,7 @@ def estimate_performance(current: Sample, reference: Sample, *, policy: Performa
     )
     drawn = expected_skills(day_counts(positions, len(sums)) @ sums)
     # The extreme quantile of two weeks of days is their worst day; beyond that, by the spread of the bulk.
-    lowest = float(drawn.mean() - norm.ppf(1 - policy.estimate_budget) * drawn.std())
+    lowest = float(drawn.mean() - NormalDist().inv_cdf(1 - policy.estimate_budget) * drawn.std())
     expected = float(expected_skills(expected_day_sums(current).sum(axis=0)))
     suspicious = expected < lowest
     return Estimate(

@@ -10,11 +10,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import DDL, IncidentState, TrainingState, incident_id
 from infra.clock import to_microseconds
-from monitoring.decision import Alarm
+
+if TYPE_CHECKING:  # the command that asks the inbox needs nothing of what judges
+    from monitoring.decision import Alarm
 
 ENDED = (IncidentState.RESOLVED, IncidentState.CLOSED)
 
@@ -64,7 +67,7 @@ def ongoing(connection: sqlite3.Connection, use_case: str, group: str) -> Incide
 def raise_alarm(
     connection: sqlite3.Connection,
     use_case: str,
-    alarm: Alarm,
+    alarm: "Alarm",
     *,
     window: DataInterval,
     served_training: str,
