@@ -5,12 +5,14 @@ an in-memory DuckDB. The checks are the same declarations that Great Expectation
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from feature_repo import landing
 from feature_repo.contracts import lake
@@ -19,7 +21,7 @@ from feature_repo.errors import DeliveryError
 from feature_repo.expectations import Severity
 from feature_repo.online_store import Change, Key, Row, Values, expired
 from feature_repo.rules_sql import broken
-from feature_repo.sources import DELIVERED_AT, Source, SourceType
+from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import (
     Prepared,
     Transforms,
@@ -33,9 +35,21 @@ from infra.logs import logger
 
 log = logger(__name__)
 
-UTC_MICROSECONDS = pa.timestamp("us", "UTC")
-
 Contents = Mapping[str, Mapping[Key, Row]]
+
+
+class Delivered:
+    """What a statement reads that was planned once: the rows of whichever delivery is held now.
+
+    DuckDB asks for the stream anew whenever the statement runs; registering every delivery's own table would cost
+    planning anew, which is several times the work on its few rows.
+    """
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self.rows.__arrow_c_stream__(requested_schema)
 
 
 class MicroBatch:
@@ -46,13 +60,14 @@ class MicroBatch:
         self.connection = open_preparing_engine()
         self.taken_files: dict[str, set[str]] = {source.name: set() for source in sources}
         self.known_keys: dict[str, set[tuple[object, ...]]] = {source.name: set() for source in sources}
+        self.delivered: dict[str, Delivered] = {}
         self.pruned_on: datetime | None = None
         self.prepared: Prepared | None = None
         for source in sources:
             nothing = source.schema.empty_table()
             load_source(self.connection, source.name, nothing, transforms.contract.step)
-            self.connection.register("loaded", without_time_zone(nothing))
-            self.connection.execute(f"CREATE TABLE {delivered(source)} AS FROM loaded")
+            self.delivered[source.name] = Delivered(without_time_zone(nothing))
+            self.connection.register(f"{source.name}_delivered", self.delivered[source.name])
             open_references(self.connection, source, data_dir)
             self.prepare(source)
 
@@ -84,15 +99,11 @@ class MicroBatch:
     def take(self, source: Source, path: Path, interval: DataInterval) -> None:
         """Add the delivery's rows that break no rule of severity fail and whose key is new."""
         rows, known = landing.read_delivery(source, path, interval), self.known_keys[source.name]
-        keys = zip(*(rows[name].to_pylist() for name in source.key), strict=True)
-        new = rows.select(source.columns).filter([key not in known for key in keys])
-        self.connection.register("loaded", without_time_zone(new))
-        table = delivered(source)
-        self.connection.execute(f"DELETE FROM {table}; INSERT INTO {table} FROM loaded")
-        added = self.connection.execute(f"EXECUTE take_{source.name}").to_arrow_table()
-        times = {name for name, type_ in source.types.items() if type_ is SourceType.TIMESTAMP}
-        columns = (added[name].cast(UTC_MICROSECONDS) if name in times else added[name] for name in source.key)
-        known.update(zip(*(column.to_pylist() for column in columns), strict=True))
+        for distinct in rounds(source, without_time_zone(rows.select(source.columns))):
+            is_new = [key not in known for key in keys_of(source, distinct)]
+            self.delivered[source.name].rows = distinct.filter(pa.array(is_new, pa.bool_()))
+            added = self.connection.execute(f"EXECUTE take_{source.name}").to_arrow_table()
+            known.update(keys_of(source, added))
 
     def prune(self, oldest: datetime, before: datetime) -> None:
         """Once a day: a table without the rows that no instant from now on can need."""
@@ -120,24 +131,40 @@ class MicroBatch:
         return contents
 
 
-def delivered(source: Source) -> str:
-    """The table of the rows that a delivery brought, before they are checked."""
-    return f"{source.name}_delivered"
+def keys_of(source: Source, rows: pa.Table) -> Iterator[tuple[object, ...]]:
+    """Each row's key, times in microseconds: making a `datetime` of each costs several times as much."""
+    columns = (rows[name] for name in source.key)
+    plain = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in columns)
+    return zip(*(column.to_pylist() for column in plain), strict=True)
+
+
+def rounds(source: Source, rows: pa.Table) -> Iterator[pa.Table]:
+    """The rows in parts that have no key twice: of a key, the one delivered first is in the first.
+
+    A part is checked before the next is looked at, so that a bad row does not keep out a good one of its key.
+    """
+    if len(set(keys_of(source, rows))) == rows.num_rows:
+        yield rows
+        return
+    rows = rows.sort_by([(name, "ascending") for name in (DELIVERED_AT, *source.types)])
+    seen: Counter[tuple[object, ...]] = Counter()
+    numbers = []
+    for key in keys_of(source, rows):
+        seen[key] += 1
+        numbers.append(seen[key])
+    for number in range(1, max(numbers) + 1):
+        yield rows.filter(pc.equal(pa.array(numbers), number))
 
 
 def clean_rows(source: Source, step: timedelta) -> str:
     """SQL that adds the good rows of what was delivered to the source's table and returns their keys."""
-    rules = [broken(rule) for rule in source.expectations if rule.severity is Severity.FAIL]
-    bad = " OR ".join(f"coalesce({rule}, false)" for rule in rules) or "false"
+    bad = " OR ".join(f"({broken(rule)})" for rule in source.expectations if rule.severity is Severity.FAIL)
     floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
-    key, order = ", ".join(source.key), ", ".join((DELIVERED_AT, *source.types))
     return f"""
         INSERT INTO {source.name} SELECT {", ".join(source.columns)}, {known_from(step)}
-        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {delivered(source)}) AS delivered
-        WHERE NOT ({bad})
-        QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1
-        ORDER BY {DELIVERED_AT}, {key}
-        RETURNING {key}"""
+        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {source.name}_delivered)
+        WHERE ({bad or "false"}) IS NOT TRUE
+        RETURNING {", ".join(source.key)}"""
 
 
 def values_by_key(view: FeatureViewContract, rows: pa.Table) -> dict[Key, Values]:
