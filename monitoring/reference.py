@@ -92,7 +92,11 @@ def read_reference(
         temporary = path.with_suffix(".tmp")
         pq.write_table(table, temporary, compression="zstd")
         temporary.replace(path)
-    table = pq.read_table(path)
+    return reference_of(spec, served, pq.read_table(path))
+
+
+def reference_of(spec: MonitoringSpec, served: ServedVersion, table: pa.Table) -> Reference:
+    """From a table of `make_reference`."""
     rows = sample_of_table(spec.contract, table)
     return Reference(
         served=served,
