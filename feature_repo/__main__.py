@@ -1,7 +1,8 @@
 """The layer's commands: `python -m feature_repo --help`.
 
 Each command reads the settings, calls one plain function of the module that owns the idea and prints its result. An
-error of the layer's own tree ends as one line on standard error and its exit code: 1 failed, 99 nothing to do.
+error of the layer's own tree ends as one line on standard error and its exit code: 1 failed, 99 nothing to do. A
+command imports its module itself: some need seconds of imports that no other one should wait for.
 """
 
 import json
@@ -13,29 +14,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
-import pyarrow.parquet
 import typer
-from rich.console import Console
-from rich.progress import track
 
-from feature_repo import quality as interval_quality
 from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError
-from feature_repo.gold import build as build_gold
-from feature_repo.ingest import ingest as ingest_interval
-from feature_repo.materialize import materialize as materialize_gold
-from feature_repo.materialize import newest_instant
-from feature_repo.online_store import OnlineStore
-from feature_repo.stream import Stream
-from feature_repo.stream import run as run_stream
+from infra import one_shot
 from infra.clock import EPOCH
 from infra.logs import configure_logs
 from infra.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-errors = Console(stderr=True)
 
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="name of a use case, for example flight_delay")]
 Start = Annotated[str, typer.Option(help="first instant of the interval, ISO 8601; UTC if it names no offset")]
@@ -59,8 +49,10 @@ def feed(
     out: Annotated[Path, typer.Option(help="folder that gets one <source>.parquet each, sorted by delivered_at")],
 ) -> None:
     """Write what the use case's sources delivered over their whole history, for a replay."""
+    import pyarrow.parquet
+
     out.mkdir(parents=True, exist_ok=True)
-    for source, deliveries in track(declarations_of(use_case).FEED(), "Sources", console=errors):
+    for source, deliveries in declarations_of(use_case).FEED():
         pyarrow.parquet.write_table(deliveries, out / f"{source}.parquet", compression="zstd")
         typer.echo(f"{out / source}.parquet: {deliveries.num_rows} rows")
 
@@ -68,6 +60,8 @@ def feed(
 @app.command()
 def reference(use_case: UseCaseName) -> None:
     """Write the use case's reference tables into the lake."""
+    import pyarrow.parquet
+
     root = Settings().root
     for name, table in declarations_of(use_case).REFERENCES().items():
         path = lake.reference(root, name)
@@ -86,7 +80,8 @@ def ingest(
     end: End,
 ) -> None:
     """Validate what was delivered in an interval and put it into the lake: bronze, silver, quarantine."""
-    from feature_repo.suite import verdicts  # seconds of imports that no other command needs
+    from feature_repo.ingest import ingest as ingest_interval
+    from feature_repo.suite import verdicts
 
     settings, interval = Settings(), interval_of(start, end)
     declared = {source.name: source for source in declarations_of(use_case).SOURCES}
@@ -109,12 +104,18 @@ def ingest(
 @app.command()
 def quality(use_case: UseCaseName) -> None:
     """Show the quality of every ingested interval, and why one was refused."""
-    Console().print(interval_quality.table_of(Settings().control_database, use_case_named(use_case).name))
+    from rich.console import Console
+
+    from feature_repo.quality import table_of
+
+    Console().print(table_of(Settings().control_database, use_case_named(use_case).name))
 
 
 @app.command()
 def build(use_case: UseCaseName, start: Start, end: End) -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels."""
+    from feature_repo.gold import build as build_gold
+
     settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
     written = build_gold(
         declared.TRANSFORMS, declared.SOURCES, interval, data_dir=settings.root, chaos=die_at(settings.chaos)
@@ -126,6 +127,9 @@ def build(use_case: UseCaseName, start: Start, end: End) -> None:
 @app.command()
 def stream(use_case: UseCaseName) -> None:
     """Keep the online store up to date, instant by instant, until SIGTERM or Ctrl-C."""
+    from feature_repo.stream import Stream
+    from feature_repo.stream import run as run_stream
+
     settings, declared = Settings(), declarations_of(use_case)
     run_stream(
         Stream(
@@ -142,7 +146,7 @@ def stream(use_case: UseCaseName) -> None:
 @app.command()
 def apply() -> None:
     """Register every use case's entities, feature views and feature service with Feast."""
-    from feature_repo import offline  # seconds of imports that no other command needs
+    from feature_repo import offline
 
     offline.apply(Settings())
 
@@ -150,6 +154,9 @@ def apply() -> None:
 @app.command()
 def materialize(use_case: UseCaseName) -> None:
     """Bring the online store to the newest instant that is due, from the gold tables; reads go on."""
+    from feature_repo.materialize import materialize as materialize_gold
+    from feature_repo.online_store import OnlineStore
+
     settings, contract = Settings(), use_case_named(use_case)
     store = OnlineStore(settings.online_store, contract, die_at(settings.chaos))
     now = settings.make_clock().now()
@@ -165,8 +172,9 @@ def parity(
     as_json: Annotated[bool, typer.Option("--json", help="print the report as one line of JSON")] = False,
 ) -> None:
     """Compare logged vectors with what training would have seen, bit for bit; ends with 1 if any differs."""
-    from feature_repo import offline  # seconds of imports that no other command needs
+    from feature_repo import offline
     from feature_repo import parity as checks
+    from feature_repo.materialize import newest_instant
 
     settings, contract = Settings(), use_case_named(use_case)
     built = newest_instant(contract, settings.root)
@@ -191,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    one_shot.run(main)

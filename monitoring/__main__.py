@@ -9,15 +9,18 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from feature_repo.contracts import use_case_named
+from infra import one_shot
 from infra.logs import configure_logs
 from infra.settings import Settings
 from monitoring.errors import MonitoringError, NothingServed
-from monitoring.spec import MonitoringSpec
+
+if TYPE_CHECKING:  # each command imports what it needs: `ask` runs in every round and needs next to nothing
+    from monitoring.spec import MonitoringSpec
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 NOTHING_TO_DO = 99
@@ -25,8 +28,10 @@ NOTHING_TO_DO = 99
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="name of a use case, for example flight_delay")]
 
 
-def declaration_of(use_case: str) -> MonitoringSpec:
+def declaration_of(use_case: str) -> "MonitoringSpec":
     """The use case's MONITORING. Raises ValueError, with the names there are, for an unknown one."""
+    from monitoring.spec import MonitoringSpec
+
     declared = import_module(f"monitoring.use_cases.{use_case_named(use_case).name}").MONITORING
     assert isinstance(declared, MonitoringSpec)
     return declared
@@ -53,6 +58,8 @@ def check(
 def report(use_case: UseCaseName) -> None:
     """Draw Evidently's report of every judged window that has none yet; link it from the version's MLflow run."""
     from monitoring.drawing import draw_missing_reports
+
+    one_shot.give_way()  # whatever else runs is waited for by somebody, a picture is not
 
     for name in draw_missing_reports(Settings(), declaration_of(use_case)):
         typer.echo(name)
@@ -110,4 +117,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    one_shot.run(main)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from feature_repo.contracts import use_case_named
+from infra import one_shot
 from infra.logs import configure_logs
 from infra.settings import Settings
 from serving.errors import ServingError
-from serving.schema import parse_timestamp
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -57,6 +56,8 @@ def explain(
     if as_json:
         typer.echo(explanation.to_json())
     else:
+        from rich.console import Console
+
         Console().print(explanation.to_tree())
 
 
@@ -69,6 +70,7 @@ def score(
     end: Annotated[str | None, typer.Option(help="instant behind the last, ISO 8601 with offset")] = None,
 ) -> None:
     """Write what a version would have answered on the logged vectors."""
+    from serving.schema import parse_timestamp
     from serving.score import score
 
     first, last = (None if text is None else parse_timestamp(text) for text in (start, end))
@@ -86,4 +88,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    one_shot.run(main)

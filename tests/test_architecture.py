@@ -11,7 +11,7 @@ from feature_repo.contracts import USE_CASES
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("feature_repo", "training", "serving", "monitoring", "dags", "infra")
-LEAVES = ("infra.settings", "infra.clock", "infra.logs")
+LEAVES = ("infra.settings", "infra.clock", "infra.logs", "infra.one_shot")
 SHARED = ("feature_repo.contracts", *LEAVES)
 USE_CASE_FILES = (
     "feature_repo/contracts/{}.py",
