@@ -26,7 +26,7 @@ WITH flown AS (
     SELECT
         instant, tail_number,
         arg_max(leg, (scheduled_departure, carrier, flight), 2) AS legs,
-        count(*) FILTER (today) AS num_today
+        count_if(today) AS num_today
     FROM flown GROUP BY instant, tail_number
 )
 SELECT

@@ -2,20 +2,20 @@
 WITH sums AS (
     SELECT
         instant, origin, carrier,
-        count(*) FILTER (departed_3h) AS num_3h,
-        sum(delay) FILTER (departed_3h) AS delay_3h,
-        count(*) FILTER (departed) AS num_24h,
-        sum(delay) FILTER (departed) AS delay_24h,
-        sum(num_late) FILTER (departed) AS late_24h,
-        count(*) FILTER (departed AND today) AS num_today,
-        sum(delay) FILTER (departed AND today) AS delay_today,
-        sum(num_late) FILTER (departed AND today) AS late_today,
-        sum(surplus_seconds) FILTER (departed AND today) AS surplus_today,
-        count(*) FILTER (kind = 'arrived') AS num_arrived_24h,
-        sum(delay) FILTER (kind = 'arrived') AS arrival_delay_24h,
-        count(*) FILTER (kind = 'due') AS num_due,
-        count(*) FILTER (kind = 'due' AND missing) AS num_overdue,
-        sum(delay) FILTER (kind = 'due' AND missing) AS overdue_minutes
+        count_if(departed_3h) AS num_3h,
+        sum(given(departed_3h, delay)) AS delay_3h,
+        count_if(departed) AS num_24h,
+        sum(given(departed, delay)) AS delay_24h,
+        sum(given(departed, num_late)) AS late_24h,
+        count_if(departed AND today) AS num_today,
+        sum(given(departed AND today, delay)) AS delay_today,
+        sum(given(departed AND today, num_late)) AS late_today,
+        sum(given(departed AND today, surplus_seconds)) AS surplus_today,
+        count_if(kind = 'arrived') AS num_arrived_24h,
+        sum(given(kind = 'arrived', delay)) AS arrival_delay_24h,
+        count_if(kind = 'due') AS num_due,
+        count_if(kind = 'due' AND missing) AS num_overdue,
+        sum(given(kind = 'due' AND missing, delay)) AS overdue_minutes
     FROM (
         SELECT
             *,

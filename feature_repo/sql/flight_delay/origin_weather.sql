@@ -1,26 +1,30 @@
 -- The newest observation known at an airport, with the rain and the change of pressure before it.
-WITH known AS (
+WITH newest AS (
     SELECT
-        instant, weather.*,
-        row_number() OVER (PARTITION BY instant, weather.origin ORDER BY observed_at DESC) AS age
+        instant, weather.origin,
+        arg_max({
+            'temperature': temperature, 'dew_point': dew_point, 'humidity': humidity, 'wind_direction': wind_direction,
+            'wind_speed': wind_speed, 'wind_gust': wind_gust, 'precipitation': precipitation, 'pressure': pressure,
+            'visibility': visibility
+        }, observed_at, 6) AS readings
     FROM instants
     JOIN weather
         ON observed_at >= instant - INTERVAL 12 HOUR AND observed_at < instant AND known_from <= instant
+    GROUP BY instant, weather.origin
 )
 SELECT
     instant, origin,
-    max(temperature) FILTER (age = 1)::FLOAT AS weather_temperature,
-    max(dew_point) FILTER (age = 1)::FLOAT AS weather_dew_point,
-    max(humidity) FILTER (age = 1)::FLOAT AS weather_humidity,
-    max(wind_direction) FILTER (age = 1)::FLOAT AS weather_wind_direction,
-    max(wind_speed) FILTER (age = 1)::FLOAT AS weather_wind_speed,
-    max(wind_gust) FILTER (age = 1)::FLOAT AS weather_wind_gust,
-    max(precipitation) FILTER (age = 1)::FLOAT AS weather_precipitation,
-    max(pressure) FILTER (age = 1)::FLOAT AS weather_pressure,
-    max(visibility) FILTER (age = 1)::FLOAT AS weather_visibility,
-    min(visibility) FILTER (age <= 6)::FLOAT AS weather_visibility_lowest_6h,
-    max(precipitation) FILTER (age <= 6)::FLOAT AS weather_precipitation_highest_6h,
-    max(wind_speed) FILTER (age <= 3)::FLOAT AS weather_wind_speed_highest_3h,
-    (max(pressure) FILTER (age = 1) - max(pressure) FILTER (age = 4))::FLOAT AS weather_pressure_change_3h
-FROM known
-GROUP BY instant, origin
+    readings[1].temperature AS weather_temperature,
+    readings[1].dew_point AS weather_dew_point,
+    readings[1].humidity AS weather_humidity,
+    readings[1].wind_direction AS weather_wind_direction,
+    readings[1].wind_speed AS weather_wind_speed,
+    readings[1].wind_gust AS weather_wind_gust,
+    readings[1].precipitation AS weather_precipitation,
+    readings[1].pressure AS weather_pressure,
+    readings[1].visibility AS weather_visibility,
+    list_min([reading.visibility FOR reading IN readings]) AS weather_visibility_lowest_6h,
+    list_max([reading.precipitation FOR reading IN readings]) AS weather_precipitation_highest_6h,
+    list_max([reading.wind_speed FOR reading IN readings[:3]]) AS weather_wind_speed_highest_3h,
+    readings[1].pressure - readings[4].pressure AS weather_pressure_change_3h
+FROM newest

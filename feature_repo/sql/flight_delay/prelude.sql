@@ -6,3 +6,6 @@
 -- is the whole defence against reading the future. Times are TIMESTAMP in UTC. Sums are of integers, divided once.
 
 CREATE OR REPLACE MACRO per(total, num) AS CASE WHEN num > 0 THEN (total::DOUBLE / num::DOUBLE)::FLOAT END;
+-- A value where a condition holds: `sum(given(c, x))` is `sum(x) FILTER (c)` at half its price on a few rows, since every
+-- FILTER allocates vectors for all columns of the input.
+CREATE OR REPLACE MACRO given(condition, value) AS CASE WHEN condition THEN value END;
