@@ -1,6 +1,6 @@
 """A process that fits the open training of a folder and, on request, dies or waits within a call to MLflow.
 
-`python -m tests.training.fitter ROOT SHARED [die before|after CALL | meet NAME COUNT]`
+`python -m tests.training.fitter ROOT SHARED [die before|after CALL | meet NAME COUNT | meet-blind NAME COUNT]`
 """
 
 import os
@@ -48,6 +48,23 @@ class Punctual(MlflowClient):
         return super().create_model_version(*arguments, **named)
 
 
+class Blind(Punctual):
+    """One that is never shown what another run registered, so that the rule of one version has nothing to go by."""
+
+    def __init__(self, uri: str, folder: Path, name: str, count: int) -> None:
+        super().__init__(uri, folder, name, count)
+        self.own_runs: set[str] = set()
+
+    def search_model_versions(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        found = super().search_model_versions(*arguments, **named)
+        return [version for version in found if version.run_id in self.own_runs]
+
+    def create_run(self, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        run = super().create_run(*arguments, **named)
+        self.own_runs.add(run.info.run_id)
+        return run
+
+
 def client_for(shared: Path, behaviour: list[str]) -> MlflowClient:
     uri = f"sqlite:///{shared}/mlflow.db"
     match behaviour:
@@ -55,6 +72,8 @@ def client_for(shared: Path, behaviour: list[str]) -> MlflowClient:
             return Mortal(uri, when, call)
         case ["meet", name, count]:
             return Punctual(uri, shared, name, int(count))
+        case ["meet-blind", name, count]:
+            return Blind(uri, shared, name, int(count))
     return MlflowClient(uri)
 
 
