@@ -10,7 +10,14 @@ from typing import Any
 import psutil
 import pytest
 
+from infra.settings import SECRET_NAMES
+
 ROOT = Path(__file__).parents[2]
+CANARIES = {
+    "AWS_SECRET_ACCESS_KEY": "canary-cloud-key-000000",
+    "CANARY_PASSWORD": "canary-password-000000",
+    "DATABASE_URL": "postgresql://flywheel:canary-in-url-000000@database/flywheel",
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, free_ports: dict[str, str]) -
     done = subprocess.run(
         [sys.executable, "-m", "infra.local.demo", "--short", "--exit"],
         cwd=ROOT,
-        env=free_ports | {"FLYWHEEL_DATA_DIR": str(folder)},
+        env=free_ports | CANARIES | {"FLYWHEEL_DATA_DIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=1200,
@@ -69,3 +76,30 @@ def test_the_page_stands_by_itself(demo: Path) -> None:
 def test_nothing_that_it_started_is_left(demo: Path) -> None:
     left = [process.pid for process in psutil.process_iter(["cmdline"]) if str(demo) in str(process.info["cmdline"])]
     assert left == []
+
+
+def secrets_of(demo: Path) -> dict[str, bytes]:
+    """Every secret of the installation and every canary of its environment, by name."""
+    (folder,) = demo.glob("demo/*/secrets")
+    found = {name: (folder / name).read_bytes().strip() for name in SECRET_NAMES}
+    found["model_signing_key"] = (folder / "model_signing_key").read_bytes().splitlines()[1]
+    return found | {name: value.encode() for name, value in CANARIES.items()}
+
+
+def where_found(secrets: dict[str, bytes], folder: Path) -> list[str]:
+    """`secret in file` for each file outside the folder of secrets that holds one."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "secrets"]
+    contents = ((path, path.read_bytes()) for path in paths)
+    return [f"{name} in {path}" for path, content in contents for name, secret in secrets.items() if secret in content]
+
+
+def test_no_secret_is_in_a_log_a_database_a_model_or_a_report(demo: Path) -> None:
+    """Of everything that a whole loop leaves: all servers' and tasks' logs, MLflow's runs, Airflow's and our databases."""
+    assert len(secrets_of(demo)) == 13
+    assert where_found(secrets_of(demo), demo) == []
+
+
+def test_the_control_a_secret_that_a_task_prints_is_found(demo: Path, tmp_path: Path) -> None:
+    secrets = secrets_of(demo)
+    (tmp_path / "task.log").write_bytes(b"password=" + secrets["mlflow_password"] + b" refused")
+    assert where_found(secrets, tmp_path) == [f"mlflow_password in {tmp_path / 'task.log'}"]
