@@ -1,7 +1,9 @@
 """The expectations as a Great Expectations suite, run over an interval's rows in memory.
 
 The library takes seconds to import, so it is imported on first use and only an ingest uses it. A rule about two columns
-is checked on the column of their difference. Times and differences are whole microseconds: no rounding, as in SQL.
+is checked on the column of their difference, one about a reference table on whether the table has the value: the
+library copies its arguments hundreds of times, and a table has thousands of values. Times and differences are whole
+microseconds: no rounding, as in SQL.
 """
 
 from datetime import timedelta
@@ -10,6 +12,7 @@ import duckdb
 import pandas as pd
 import pyarrow as pa
 
+from feature_repo.deferred import defer
 from feature_repo.expectations import (
     Complete,
     Expectation,
@@ -31,14 +34,11 @@ def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, 
     """Make the table `into (row, rule)`: one row for each broken rule of each row of `batch`."""
     frame = connection.sql(f"SELECT * FROM {batch} ORDER BY row").df().set_index("row").rename_axis(None)
     for rule in source.expectations:
-        add_difference(frame, rule)
-    known = {
-        rule.name: connection.sql(f"SELECT DISTINCT {rule.reference_column} FROM reference_{rule.reference}").fetchall()
-        for rule in source.expectations
-        if isinstance(rule, RefersTo)
-    }
-    values_by_rule = {name: [value for (value,) in rows] for name, rows in known.items()}
-    rows_by_rule = validate(frame, source, values_by_rule)
+        if isinstance(rule, RefersTo):
+            add_presence(frame, rule, connection)
+        else:
+            add_difference(frame, rule)
+    rows_by_rule = validate(frame, source)
     pairs = [(row, name) for name, rows in rows_by_rule.items() for row in rows]
     table = pa.table(
         {
@@ -51,9 +51,10 @@ def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, 
     connection.unregister("great_expectations_verdicts")
 
 
-def validate(frame: pd.DataFrame, source: Source, values_by_rule: dict[str, list[str]]) -> dict[str, list[int]]:
+def validate(frame: pd.DataFrame, source: Source) -> dict[str, list[int]]:
     """The index labels of the rows that break each rule, by the rule's name."""
     forbid_telemetry()
+    defer("altair", "scipy.stats")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations import core
@@ -66,7 +67,7 @@ def validate(frame: pd.DataFrame, source: Source, values_by_rule: dict[str, list
     batch = asset.add_batch_definition_whole_dataframe("interval").get_batch({"dataframe": frame})
     suite = gx.ExpectationSuite(name=source.name)
     for rule in source.expectations:
-        name, arguments = translate(rule, values_by_rule)
+        name, arguments = translate(rule)
         condition = Column(rule.when.column).is_in(list(rule.when.values)) if rule.when else None
         severity = "critical" if rule.severity is Severity.FAIL else "warning"
         meta = {"rule": rule.name, "reason": rule.reason}
@@ -82,8 +83,8 @@ def validate(frame: pd.DataFrame, source: Source, values_by_rule: dict[str, list
     return rows_by_rule
 
 
-def translate(rule: Expectation, values_by_rule: dict[str, list[str]]) -> tuple[str, dict[str, object]]:
-    """The library's name for the rule and its arguments; rules about two columns speak of their difference."""
+def translate(rule: Expectation) -> tuple[str, dict[str, object]]:
+    """The library's name for the rule and its arguments; some rules speak of a column that was added for them."""
     match rule:
         case Complete():
             return "ExpectColumnValuesToNotBeNull", {"column": rule.column}
@@ -92,7 +93,7 @@ def translate(rule: Expectation, values_by_rule: dict[str, list[str]]) -> tuple[
         case Matches():
             return "ExpectColumnValuesToMatchRegex", {"column": rule.column, "regex": rf"^(?:{rule.pattern})\Z"}
         case RefersTo():
-            return "ExpectColumnValuesToBeInSet", {"column": rule.column, "value_set": values_by_rule[rule.name]}
+            return "ExpectColumnValuesToBeInSet", {"column": rule.name, "value_set": [True]}
         case Ordered():
             return between(rule.name, rule.at_least // MICROSECOND, rule.at_most // MICROSECOND)
         case Fresh():
@@ -105,6 +106,13 @@ def translate(rule: Expectation, values_by_rule: dict[str, list[str]]) -> tuple[
 
 def between(column: str, minimum: float | None, maximum: float) -> tuple[str, dict[str, object]]:
     return "ExpectColumnValuesToBeBetween", {"column": column, "min_value": minimum, "max_value": maximum}
+
+
+def add_presence(frame: pd.DataFrame, rule: RefersTo, connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the column of whether the reference table has the value, absent where the value is, under the rule's name."""
+    rows = connection.sql(f"SELECT DISTINCT {rule.reference_column} FROM reference_{rule.reference}").fetchall()
+    values = frame[rule.column]
+    frame[rule.name] = values.isin([value for (value,) in rows]).astype(object).where(values.notna(), None)
 
 
 def add_difference(frame: pd.DataFrame, rule: Expectation) -> None:
