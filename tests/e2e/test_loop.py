@@ -94,7 +94,7 @@ def where_found(secrets: dict[str, bytes], folder: Path) -> list[str]:
 
 
 def test_no_secret_is_in_a_log_a_database_a_model_or_a_report(demo: Path) -> None:
-    """Of everything that a whole loop leaves: all servers' and tasks' logs, MLflow's runs, Airflow's and our databases."""
+    """In everything that a whole loop leaves: logs of servers and tasks, MLflow's runs, every database and report."""
     assert len(secrets_of(demo)) == 13
     assert where_found(secrets_of(demo), demo) == []
 
