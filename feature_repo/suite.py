@@ -38,7 +38,8 @@ def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, 
             add_presence(frame, rule, connection)
         else:
             add_difference(frame, rule)
-    rows_by_rule = validate(frame, source)
+    # A frame that got its columns one by one lies in pieces, which every slice of it would put together anew.
+    rows_by_rule = validate(frame.copy(), source)
     pairs = [(row, name) for name, rows in rows_by_rule.items() for row in rows]
     table = pa.table(
         {
