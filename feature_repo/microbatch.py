@@ -190,7 +190,8 @@ def find_changes(
             if renewed or key not in before or before[key].values != values
         }
         gone = (before.keys() - now.keys()) | (old - written.keys())
-        changes[view.name] = Change(written, frozenset(gone))
+        kept = {} if renewed else {key: before[key].values for key in written if key in before and key not in old}
+        changes[view.name] = Change(written, frozenset(gone), replaced=kept)
     return changes
 
 

@@ -8,12 +8,12 @@ every transaction first checks that the watermark is the one that this writer le
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from feature_repo.chaos import Chaos, no_chaos
-from feature_repo.contracts.base import FeatureViewContract, UseCase, Value
+from feature_repo.contracts.base import ColumnType, FeatureViewContract, UseCase, Value
 from feature_repo.errors import OnlineStoreError
 from feature_repo.feast_layout import create_table, decode_key, decode_value, encode_key, encode_value, table_name
 from infra.clock import from_microseconds, to_microseconds
@@ -42,10 +42,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What an instant changes in one view: rows to write and keys to delete."""
+    """What an instant changes in one view: rows to write and keys to delete.
+
+    A written row that replaces one whose other cells may stay is in `replaced` with the values held so far.
+    """
 
     written: Mapping[Key, Row]
     deleted: frozenset[Key]
+    replaced: Mapping[Key, Values] = field(default_factory=dict)
 
 
 class FencedOutError(OnlineStoreError):
@@ -87,7 +91,9 @@ class OnlineStore:
         cells: dict[bytes, tuple[dict[str, bytes], int]] = {}
         query = f'SELECT entity_key, feature_name, value, event_ts FROM "{table_name(view.name)}"'
         for raw_key, name, value, event_ts in self.connection.execute(query):
-            cells.setdefault(raw_key, ({}, event_ts))[0][name] = value
+            values, newest = cells.get(raw_key, ({}, 0))
+            values[name] = value
+            cells[raw_key] = values, max(newest, event_ts)
         return {
             tuple(decode_key(raw_key)[name] for name in view.join_keys): Row(
                 tuple(decode_value(values.get(column.name, b"")) for column in view.columns),
@@ -122,21 +128,32 @@ class OnlineStore:
         self.connection.executemany(
             f"DELETE FROM {table} WHERE entity_key = ?", [(self.raw_key(view, key),) for key in sorted(change.deleted)]
         )
-        self.connection.executemany(UPSERT.format(table=table), self.cells(view, change.written))
+        self.connection.executemany(UPSERT.format(table=table), self.cells(view, change))
 
-    def cells(self, view: FeatureViewContract, rows: Mapping[Key, Row]) -> Iterator[tuple[bytes, str, bytes, int]]:
-        """Feast keeps one row per feature; `event_ts` in seconds, as its own adapter writes it on a machine in UTC."""
+    def cells(self, view: FeatureViewContract, change: Change) -> Iterator[tuple[bytes, str, bytes, int]]:
+        """Feast keeps one row per feature; `event_ts` in seconds, as its own adapter writes it on a machine in UTC.
+
+        Only what differs is written, so that the newest `event_ts` of a key's cells is when its row was written.
+        """
         columns = [(column.name, column.type) for column in view.columns]
-        for key, row in rows.items():
+        unknown = (None,) * len(columns)
+        for key, row in change.written.items():
             raw_key, event_ts = self.raw_key(view, key), to_microseconds(row.available_at) // 1_000_000
-            for (name, type_), value in zip(columns, row.values, strict=True):
-                yield raw_key, name, encode_value(type_, value), event_ts
+            whole, held = key not in change.replaced, change.replaced.get(key, unknown)
+            for (name, type_), value, old in zip(columns, row.values, held, strict=True):
+                if whole or not identical(type_, value, old):
+                    yield raw_key, name, encode_value(type_, value), event_ts
 
     def raw_key(self, view: FeatureViewContract, key: Key) -> bytes:
         known = self.raw_keys.get((view.name, key))
         if known is None:
             known = self.raw_keys[view.name, key] = encode_key(view.join_keys, key)
         return known
+
+
+def identical(type_: ColumnType, value: Value, other: Value) -> bool:
+    """To the bit: a zero equals one of the other sign."""
+    return value == other and (bool(value) or encode_value(type_, value) == encode_value(type_, other))
 
 
 def expired(rows: Mapping[Key, Row], now: datetime, ttl: timedelta) -> set[Key]:

@@ -160,8 +160,9 @@ def decode_row(view: FeatureViewContract, rows: Iterable[tuple[str, bytes, objec
         column.name: cast(column, decode_value(raw_by_name[column.name][0])) if column.name in raw_by_name else None
         for column in view.columns
     }
-    oldest = min(parse_event_timestamp(event_ts) for _, event_ts in raw_by_name.values())
-    return OnlineRow(values, oldest)
+    # A cell that did not change is not written again before the daily renewal: the newest one dates the row.
+    newest = max(parse_event_timestamp(event_ts) for _, event_ts in raw_by_name.values())
+    return OnlineRow(values, newest)
 
 
 def parse_event_timestamp(value: object) -> datetime:
