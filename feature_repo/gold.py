@@ -14,13 +14,12 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, FeatureViewContract
 from feature_repo.errors import TransformError
-from feature_repo.lake import Transaction, partition, partitions, transaction
+from feature_repo.lake import Transaction, partition, partitions, read, transaction
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import Transforms, compute, grid, load_source, open_engine, sql_type
 
@@ -145,7 +144,7 @@ def load_silver(
 def read_silver(source: Source, data_dir: Path, interval: DataInterval) -> pa.Table:
     first, last = interval.start.date(), interval.end.date()
     files = [path for path in partitions(lake.silver(data_dir, source.name)) if first <= day_of(path) <= last]
-    tables = [pq.read_table(path, partitioning=None, columns=source.schema.names) for path in files]
+    tables = [read(path, source.schema.names) for path in files]
     return between(pa.concat_tables([source.schema.empty_table(), *tables]), DELIVERED_AT, interval)
 
 
@@ -210,7 +209,7 @@ def with_other_intervals(own: pa.Table, table: GoldTable, day: date, interval: D
     path = partition(table.path, day)
     if not path.exists():
         return own
-    held = pq.read_table(path, partitioning=None)
+    held = read(path)
     earlier = pc.less(held[table.interval_by], pa.scalar(interval.start, UTC_MICROSECONDS))
     later = pc.greater_equal(held[table.interval_by], pa.scalar(interval.end, UTC_MICROSECONDS))
     return pa.concat_tables([held.filter(earlier), own, held.filter(later)])

@@ -12,14 +12,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from feature_repo import landing, quality
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError, LakeBusyError
-from feature_repo.lake import Transaction, partition, partitions, transaction
+from feature_repo.lake import Transaction, partition, partitions, read, transaction
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.validation import Engine, Report, check, connect, open_references, refuse_if_defective, tables_of
 
@@ -137,7 +136,7 @@ def with_rest_of_day(rows: pa.Table, path: Path, interval: DataInterval) -> pa.T
     """`rows`, between what the day's partition holds from before and from after the interval."""
     if not path.exists():
         return rows
-    held = pq.read_table(path, partitioning=None)
+    held = read(path)
     before = between(held, datetime.min.replace(tzinfo=UTC), interval.start)
     after = between(held, interval.end, datetime.max.replace(tzinfo=UTC))
     return pa.concat_tables([before, rows, after])

@@ -74,6 +74,12 @@ def newest_version(path: Path, use_case: UseCase) -> str:
     return str(row[0])
 
 
+def read_parquet(path: Path) -> pa.Table:
+    """One file's rows. Not by `read_table`, which imports pandas to look at a single file."""
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
 def days_of(start: datetime, end: datetime) -> Iterator[date]:
     day = start.date()
     while day <= end.date():
@@ -85,7 +91,7 @@ def read_outcomes(root: Path, use_case: UseCase, *, start: datetime, known_by: d
     """What became known in `[start's day, known_by]`; a correction that came later wins."""
     folder = lake.labels(root, use_case.name)
     paths = [folder / f"day={day}" / lake.PARTITION_FILE for day in days_of(start, known_by)]
-    tables = [pq.read_table(path, partitioning=None) for path in paths if path.exists()]
+    tables = [read_parquet(path) for path in paths if path.exists()]
     if not tables:
         return Outcomes(key_fields=(), by_key={})
     table = pa.concat_tables(tables).sort_by("known_at")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.base import ColumnType, UseCase
 from infra.settings import Settings
-from monitoring.answers import strings
+from monitoring.answers import read_parquet, strings
 from monitoring.errors import ReferenceMissing
 from monitoring.package import Model, load_served_model
 from monitoring.performance import log_losses
@@ -92,7 +92,7 @@ def read_reference(
         temporary = path.with_suffix(".tmp")
         pq.write_table(table, temporary, compression="zstd")
         temporary.replace(path)
-    return reference_of(spec, served, pq.read_table(path))
+    return reference_of(spec, served, read_parquet(path))
 
 
 def reference_of(spec: MonitoringSpec, served: ServedVersion, table: pa.Table) -> Reference:
@@ -110,7 +110,7 @@ def make_reference(spec: MonitoringSpec, dataset: Path, model: Model) -> pa.Tabl
     """A sample of the training set with the version's answers, and the importance of its inputs."""
     if not dataset.exists():
         raise ReferenceMissing(f"the training set {dataset} is gone; restore it, or train and release a new version")
-    table = pq.read_table(dataset)
+    table = read_parquet(dataset)
     everything = sample_of_table(spec.contract, table)
     is_train = np.array(table["split"].to_pylist()) == TRAIN_SPLIT
     train = with_probability(everything.where(is_train).at_most(MOST_TRAIN_ROWS), model)
