@@ -69,11 +69,13 @@ class MicroBatch:
             self.delivered[source.name] = Delivered(without_time_zone(nothing))
             self.connection.register(f"{source.name}_delivered", self.delivered[source.name])
             open_references(self.connection, source, data_dir)
-            self.prepare(source)
+        self.prepare_to_take()
 
-    def prepare(self, source: Source) -> None:
-        name, step = source.name, self.transforms.contract.step
-        self.connection.execute(f"PREPARE take_{name} AS {clean_rows(source, step)}")
+    def prepare_to_take(self) -> None:
+        """Plan how rows are taken in. DuckDB plans it anew at every use once a table was made since."""
+        for source in self.sources:
+            insert = clean_rows(source, self.transforms.contract.step)
+            self.connection.execute(f"PREPARE take_{source.name} AS {insert}")
 
     def take_deliveries(self, before: datetime) -> None:
         """Take in every delivery named at or before the instant that was not taken yet; prune what is too old."""
@@ -116,12 +118,12 @@ class MicroBatch:
                 f"CREATE OR REPLACE TABLE {source.name} AS SELECT * FROM {source.name} "
                 f"WHERE {DELIVERED_AT} >= TIMESTAMP '{cut}' ORDER BY {DELIVERED_AT}"
             )
-            self.prepare(source)
         self.prepared = None
 
     def features_at(self, instant: datetime) -> dict[str, dict[Key, Values]]:
         if self.prepared is None:
             self.prepared = Prepared(self.connection, self.transforms, instant)
+            self.prepare_to_take()
         rows_by_view = self.prepared.rows_at(instant)
         contents: dict[str, dict[Key, Values]] = {}
         for view in self.transforms.contract.views:
