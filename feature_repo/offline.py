@@ -1,20 +1,21 @@
 """Feast, opened on an installation: register what the contracts declare, join features to rows as of their time.
 
-Importing this module imports Feast, which takes seconds: the micro-batch and the build do without it.
+The one join: a training set is made by it, and parity checks what was served against it. Importing this module imports
+Feast, which takes seconds: the micro-batch and the build do without it.
 """
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureStore
-from feast.repo_config import load_repo_config
-from feast.repo_operations import apply_total
+from numpy.typing import NDArray
 
-from feature_repo.contracts.base import Column, ColumnType, UseCase
+from feature_repo.contracts.base import Column, ColumnType, FeatureViewContract, UseCase
 from feature_repo.errors import ParityError
+from feature_repo.feast_sdk import FeatureStore, apply_total, load_repo_config
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -40,16 +41,50 @@ def open_feature_store(settings: Settings) -> FeatureStore:
 def historical_features(store: FeatureStore, use_case: UseCase, rows: pa.Table) -> pa.Table:
     """The feature service's columns for each row, in its order, as they could be served at the row's `event_timestamp`.
 
-    `rows` has the views' join keys and `event_timestamp`. Feast returns rows in any order, so each carries its number.
+    `rows` has the views' join keys and `event_timestamp`. Raises ParityError if Feast gives other rows than asked for.
     """
-    keys = sorted({key for view in use_case.views for key in view.join_keys})
-    entities = rows.select([*keys, AS_OF]).append_column(ROW, pa.array(np.arange(rows.num_rows)))
-    service = store.get_feature_service(use_case.feature_service)
-    joined = store.get_historical_features(entity_df=entities.to_pandas(), features=service).to_arrow()
+    moments = pa.array(moments_asked(use_case, rows[AS_OF]), pa.timestamp("us", "UTC"))
+    columns: dict[str, pa.ChunkedArray] = {}
+    for view in use_case.views:
+        columns |= view_features(store, view, rows.select(view.join_keys).append_column(AS_OF, moments))
+    return pa.table(columns)
+
+
+def moments_asked(use_case: UseCase, times: pa.ChunkedArray) -> NDArray[np.int64]:
+    """One time for all those between two rows of a view, in microseconds: what is served then does not change.
+
+    It lies a microsecond behind the instant plus the lag, since Feast serves a row to the end of its time-to-live
+    inclusive and the contract does not.
+    """
+    step, lag = (length // timedelta(microseconds=1) for length in (use_case.step, use_case.lag))
+    uneven = [view.name for view in use_case.views if view.ttl % use_case.step]
+    if uneven:
+        raise ValueError(f"{use_case.name}: rows of {uneven} would expire between instants; make ttl whole steps")
+    microseconds = times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    return np.asarray((microseconds - lag) // step * step + lag + 1)
+
+
+def view_features(store: FeatureStore, view: FeatureViewContract, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """One view's columns. Many rows ask the same and Feast's join is slow: it is asked once for all of them."""
+    first, place = distinct(rows)
+    questions = rows.take(first).append_column(ROW, pa.array(np.arange(len(first))))
+    features = [f"{view.name}:{column.name}" for column in view.columns]
+    joined = store.get_historical_features(entity_df=questions.to_pandas(), features=features).to_arrow()
+    # Feast returns rows in any order.
     joined = joined.take(pc.sort_indices(joined[ROW]))
-    if not np.array_equal(joined[ROW].to_numpy(), np.arange(rows.num_rows)):
-        raise ParityError(f"{use_case.name}: asked Feast for {rows.num_rows} rows, got {joined.num_rows}")
-    return pa.table({column.name: typed(column, joined[column.name]) for column in use_case.view_columns})
+    if not np.array_equal(joined[ROW].to_numpy(), np.arange(len(first))):
+        raise ParityError(f"{view.name}: asked Feast for {len(first)} rows, got {joined.num_rows}")
+    return {column.name: typed(column, joined[column.name]).take(pa.array(place)) for column in view.columns}
+
+
+def distinct(rows: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each different row is first, and for every row which of those it equals."""
+    codes = np.zeros(rows.num_rows, np.int64)
+    for column in rows.columns:
+        encoded = pc.dictionary_encode(column.combine_chunks(), null_encoding="encode")
+        codes = codes * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy()
+    _, first, place = np.unique(codes, return_index=True, return_inverse=True)
+    return first, place
 
 
 def typed(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -16,10 +16,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-from feast import FeatureStore
 
 from feature_repo.contracts.base import Column, ColumnType, RequestType, UseCase, Value
 from feature_repo.errors import ParityError
+from feature_repo.feast_sdk import FeatureStore
 from feature_repo.offline import AS_OF, historical_features
 from infra.clock import from_microseconds, to_microseconds
 

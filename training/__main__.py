@@ -63,11 +63,9 @@ def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
 
 def feature_store(settings: Settings) -> "FeatureStore":
     settings.use_feast()
-    from pathlib import Path
+    from feature_repo.offline import open_feature_store
 
-    from feast import FeatureStore
-
-    return FeatureStore(fs_yaml_file=Path("feature_repo/feature_store.yaml"))
+    return open_feature_store(settings)
 
 
 @app.command()
@@ -92,9 +90,9 @@ def admit(
 @app.command()
 def dataset(use_case: UseCaseName) -> None:
     """Build and keep the point-in-time training set of the open training; prints its digest."""
+    settings, spec = Settings(), spec_named(use_case)
     from training.dataset import build_dataset
 
-    settings, spec = Settings(), spec_named(use_case)
     with one_open(settings, use_case) as training:
         try:
             facts = build_dataset(lambda: feature_store(settings), spec, training, data_dir=settings.root)

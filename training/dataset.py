@@ -5,7 +5,7 @@ bytes. The gate's rows are the last, then those that stop and calibrate; nothing
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,33 +19,13 @@ from infra.clock import to_microseconds
 from training.control import Training
 from training.digest import digest_of
 from training.errors import UnfitData
-from training.features import add_vectors
 from training.population import read_population
 from training.spec import TrainingSpec
+from training.training_set import CALIBRATION, GATE, TRAIN, DatasetFacts, Part
 from training.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-TRAIN, CALIBRATION, GATE = "train", "calibration", "gate"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One part of the split: half-open in time, with its rows and how many of them are positive."""
-
-    start: str
-    end: str
-    num_rows: int
-    num_positive: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class DatasetFacts:
-    digest: str
-    feature_service: str
-    parts: dict[str, Part]
-    unlabelled: dict[str, int]
 
 
 def build_dataset(
@@ -59,6 +39,8 @@ def build_dataset(
     split = split_of(times, intervals)
     parts = count_parts(split, population.rows["label"].to_numpy(), intervals)
     check_fit(spec, parts, population.unlabelled)
+    from training.features import add_vectors  # and Feast with it: seconds that a refusal does not wait for
+
     table = add_vectors(open_store(), spec.contract, population.rows).append_column("split", pa.array(split))
     temporary = workspace.dataset.with_suffix(".writing")
     pq.write_table(table, temporary, compression="zstd")

@@ -1,28 +1,20 @@
-"""The vector of each row as it would have been logged: Feast's point-in-time join, then the request-time features.
+"""The vector of each row as it would have been logged: the point-in-time join, then the request-time features.
 
-Feast's DuckDB store is used because its default one loses rows without a match in silence; the count is checked all the
-same. Absent is null here, whatever a store hands back.
+The join is the one that parity checks answers with, so that what is checked is what is trained on. It is the only
+module of another layer that training imports.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from feature_repo.contracts.base import Column, ColumnType, UseCase, Value
-from training.errors import TrainingError
+from feature_repo.contracts.base import UseCase, Value
+from feature_repo.offline import AS_OF, historical_features, typed
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-
-ROW = "flywheel_row"
-ARROW_TYPES = {
-    ColumnType.FLOAT32: pa.float32(),
-    ColumnType.INT64: pa.int64(),
-    ColumnType.STRING: pa.string(),
-}
 
 
 class RowOfTable(Mapping[str, Value]):
@@ -34,7 +26,7 @@ class RowOfTable(Mapping[str, Value]):
 
     def __getitem__(self, name: str) -> Value:
         if name not in self.lists:
-            self.lists[name] = self.table[name].to_pylist()
+            self.lists[name] = python_values(self.table[name])
         return self.lists[name][self.index]
 
     def __iter__(self) -> Iterator[str]:
@@ -44,45 +36,34 @@ class RowOfTable(Mapping[str, Value]):
         return int(self.table.num_columns)
 
 
+def python_values(column: pa.ChunkedArray) -> list[Value]:
+    """What `to_pylist` gives, ten times sooner for timestamps."""
+    if not pa.types.is_timestamp(column.type) or column.null_count:
+        values: list[Value] = column.to_pylist()
+        return values
+    naive = column.cast(pa.timestamp("us", "UTC")).to_numpy().astype("datetime64[us]").tolist()
+    return [moment.replace(tzinfo=UTC) for moment in naive]
+
+
 def add_vectors(store: "FeatureStore", use_case: UseCase, population: pa.Table) -> pa.Table:
     """`population` with the columns of `use_case.vector` behind its own; same rows, same order."""
-    views = historical_features(store, use_case, population)
-    request, features = RowOfTable(population), RowOfTable(views)
-    made: dict[str, list[Value]] = {column.name: [] for column in use_case.request_columns}
-    for index in range(len(population)):
-        request.index = features.index = index
-        values = use_case.request_features(request, features)
-        for name, filled in made.items():
-            filled.append(values[name])
-    vector = {column.name: views[column.name] for column in use_case.view_columns}
-    vector |= {column.name: typed(column, made[column.name]) for column in use_case.request_columns}
+    views = historical_features(store, use_case, population.append_column(AS_OF, population["prediction_time"]))
+    made = request_time_columns(use_case, population, views)
     kept = {
         name if name in ("prediction_time", "label") else f"request__{name}": population[name]
         for name in population.column_names
     }
-    return pa.table({**kept, **vector})
+    return pa.table({**kept, **{column.name: views[column.name] for column in use_case.view_columns}, **made})
 
 
-def historical_features(store: "FeatureStore", use_case: UseCase, population: pa.Table) -> pa.Table:
-    """Columns of the feature service. Raises TrainingError if Feast gives other rows than it was asked for."""
-    keys = sorted({key for view in use_case.views for key in view.join_keys})
-    entities = population.select(keys).append_column("event_timestamp", population["prediction_time"])
-    entities = entities.append_column(ROW, pa.array(np.arange(len(population))))
-    joined = store.get_historical_features(
-        entity_df=entities.to_pandas(), features=store.get_feature_service(use_case.feature_service)
-    ).to_arrow()
-    joined = joined.take(pc.sort_indices(joined[ROW]))
-    if not np.array_equal(joined[ROW].to_numpy(), np.arange(len(population))):
-        raise TrainingError(
-            f"{use_case.name}: asked Feast for {len(population)} rows, got {len(joined)}; "
-            "the offline store must be DuckDB and the feature views must have one row per key and time"
-        )
-    return pa.table({column.name: typed(column, joined[column.name]) for column in use_case.view_columns})
-
-
-def typed(column: Column, values: pa.ChunkedArray | list[Value]) -> pa.ChunkedArray:
-    """The contract's type; NaN becomes null, since absence has one spelling."""
-    array = pa.chunked_array([pa.array(values)]) if isinstance(values, list) else values
-    if pa.types.is_floating(array.type):
-        array = pc.if_else(pc.is_nan(array), None, array)
-    return array.cast(ARROW_TYPES[column.type], safe=column.type is not ColumnType.FLOAT32)
+def request_time_columns(use_case: UseCase, population: pa.Table, views: pa.Table) -> dict[str, pa.ChunkedArray]:
+    """What the contract computes for one request at a time, for every row: it has no second definition."""
+    request, features = RowOfTable(population), RowOfTable(views)
+    made: list[dict[str, Value]] = []
+    for index in range(len(population)):
+        request.index = features.index = index
+        made.append(use_case.request_features(request, features))
+    return {
+        column.name: typed(column, pa.chunked_array([[values[column.name] for values in made]]))
+        for column in use_case.request_columns
+    }

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.entities.model_registry import ModelVersion
@@ -22,9 +21,6 @@ from infra.settings import Settings
 from training import registry
 from training.checkpoint import Epoch
 from training.control import Training, incidents_of, note
-from training.dataset import CALIBRATION, GATE, TRAIN, DatasetFacts, Part
-from training.digest import digest_of
-from training.errors import TrainingError
 from training.evaluate import Array, Metrics, measure, measure_slices
 from training.export import export
 from training.identity import commit, identity_of
@@ -35,6 +31,7 @@ from training.plots import draw_all
 from training.rows import Rows, rows_of
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
+from training.training_set import CALIBRATION, GATE, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
 from training.workspace import Workspace
 
 log = logger("training.fitting")
@@ -65,24 +62,6 @@ def fit_and_register(settings: Settings, client: MlflowClient, spec: TrainingSpe
         settings.control_database, training.training_id, run_id=str(version.run_id), model_version=str(version.version)
     )
     return version
-
-
-def read_facts(workspace: Workspace) -> DatasetFacts:
-    try:
-        stored = json.loads(workspace.dataset_facts.read_text())
-    except FileNotFoundError as error:
-        raise TrainingError(f"{workspace.folder} has no training set; run first: python -m training dataset") from error
-    parts = {name: Part(**part) for name, part in stored.pop("parts").items()}
-    return DatasetFacts(parts=parts, **stored)
-
-
-def read_dataset(workspace: Workspace, facts: DatasetFacts) -> pa.Table:
-    """Raises TrainingError unless the rows are those that were digested."""
-    table = pq.read_table(workspace.dataset)
-    digest = digest_of(table)
-    if digest != facts.digest:
-        raise TrainingError(f"{workspace.dataset} has digest {digest}, expected {facts.digest}; build it again")
-    return table
 
 
 def make_version(
@@ -127,10 +106,6 @@ def make_version(
     client.log_text(run_id, card, "model_card.md")
     tags = tags_of(training, incidents, facts, identity, manifest)
     return registry.register(client, spec.contract, run_id, tags=tags, description=card)
-
-
-def part_of(table: pa.Table, name: str) -> pa.Table:
-    return table.filter(pa.compute.equal(table["split"], name))
 
 
 def rows_in(table: pa.Table, spec: TrainingSpec, name: str) -> Rows:

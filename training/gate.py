@@ -25,14 +25,13 @@ from infra.logs import logger
 from infra.settings import Settings
 from training import registry
 from training.control import Training, end
-from training.dataset import GATE, TRAIN, DatasetFacts
 from training.errors import TrainingError
-from training.fitting import part_of, read_dataset, read_facts
 from training.package import VERIFICATION_KEY, verified
 from training.promotion import Decision, Floats, GateRows, Verdict, decide
 from training.rows import rows_of
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
+from training.training_set import GATE, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
 from training.workspace import Workspace
 
 log = logger("training.gate")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from feature_repo.contracts.base import UseCase
-from training.dataset import DatasetFacts
 from training.evaluate import Metrics
+from training.training_set import DatasetFacts
 
 
 def write_model_card(

@@ -137,6 +137,20 @@ def asof(root: Path, view: FeatureViewContract, rows: pa.Table) -> list[tuple[ob
     ).fetchall()
 
 
+def test_asking_once_for_equal_rows_gives_what_asking_for_every_row_gives(feast: FeatureStore, installed: Path) -> None:
+    rows = requests(installed)
+    rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
+    keys = ["carrier", "destination", "origin", "tail_number", offline.AS_OF]
+    entities = rows.select(keys).append_column("number", pa.array(range(rows.num_rows)))
+    service = feast.get_feature_service(FLIGHT_DELAY.feature_service)
+    plain = feast.get_historical_features(entity_df=entities.to_pandas(), features=service).to_arrow().sort_by("number")
+    joined = offline.historical_features(feast, FLIGHT_DELAY, rows)
+    assert rows["tail_number"].null_count > 0
+    assert joined.column_names == [column.name for column in FLIGHT_DELAY.view_columns]
+    for column in FLIGHT_DELAY.view_columns:
+        assert joined[column.name].equals(offline.typed(column, plain[column.name])), column.name
+
+
 def test_feasts_point_in_time_join_equals_an_independent_one(feast: FeatureStore, installed: Path) -> None:
     rows = requests(installed)
     later = rows.slice(0, 50).to_pandas()

@@ -16,7 +16,7 @@ from training.spec import FitSpec, ModelSpec
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from training.dataset import DatasetFacts
+    from training.training_set import DatasetFacts
 
 MakeRows = Callable[..., Rows]
 
@@ -76,7 +76,8 @@ def feast(winter_root: Path) -> "FeatureStore":
 def dataset(winter_root: Path, feast: "FeatureStore") -> "tuple[pa.Table, DatasetFacts]":
     """What `python -m training dataset` keeps."""
     from tests.training import winter
-    from training.dataset import DatasetFacts, build_dataset
+    from training.dataset import build_dataset
+    from training.training_set import DatasetFacts
     from training.workspace import Workspace
 
     empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={})

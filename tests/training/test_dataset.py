@@ -17,10 +17,11 @@ from tests.feature_repo import landed
 from tests.training import winter
 from tests.training.winter import NAME, NOW, SPEC
 from training.control import Training
-from training.dataset import DatasetFacts, build_dataset
+from training.dataset import build_dataset
 from training.errors import UnfitData
 from training.population import read_population
 from training.spec import SplitSpec, TrainingSpec
+from training.training_set import DatasetFacts
 from training.workspace import Workspace
 
 Dataset = tuple[pa.Table, DatasetFacts]
@@ -105,7 +106,7 @@ def test_a_single_class_is_refused(winter_root: Path, tmp_path: Path) -> None:
 
 def test_a_training_set_that_was_changed_is_not_read(dataset: Dataset, tmp_path: Path) -> None:
     from training.errors import TrainingError
-    from training.fitting import read_dataset
+    from training.training_set import read_dataset
 
     table, facts = dataset
     workspace = Workspace.of(tmp_path, "changed")

@@ -18,8 +18,8 @@ from tests.training import winter
 from tests.training.winter import NAME, SPEC
 from training import registry
 from training.control import Training, the_open_training
-from training.dataset import DatasetFacts
 from training.fitting import fit_and_register
+from training.training_set import DatasetFacts
 
 ROOT = Path(__file__).parents[2]
 Dataset = tuple[pa.Table, DatasetFacts]

@@ -17,14 +17,14 @@ from infra.settings import Settings
 from tests.training import winter
 from tests.training.winter import NAME, NOW
 from training.control import Training, note
-from training.dataset import GATE, DatasetFacts
 from training.errors import PackageRejected
-from training.fitting import fit_and_register, part_of
+from training.fitting import fit_and_register
 from training.gate import probabilities, put_before_gate
 from training.promotion import Decision, Verdict
 from training.rows import rows_of
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
+from training.training_set import GATE, DatasetFacts, part_of
 from training.use_cases.flight_delay import TRAINING
 
 # One pair of seeds, not a rate: of the 12 ordered pairs of four seeds on 39,000 rows the largest sure gains were .0031

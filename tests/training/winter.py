@@ -24,9 +24,9 @@ from infra.settings import Settings
 from tests.feature_repo import landed
 from training.admission import admit
 from training.control import Training, end, the_open_training
-from training.dataset import GATE, DatasetFacts
 from training.digest import digest_of
 from training.spec import SplitSpec, TrainingSpec
+from training.training_set import GATE, DatasetFacts
 from training.use_cases.flight_delay import TRAINING
 from training.workspace import Workspace, write_json
 

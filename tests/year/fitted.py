@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from feature_repo.contracts.base import DataInterval
-from training.dataset import CALIBRATION, GATE, TRAIN, split_intervals, split_of
+from training.dataset import split_intervals, split_of
 from training.export import export
 from training.loop import fit
 from training.rows import Rows, rows_of
 from training.scoring import open_session, score
+from training.training_set import CALIBRATION, GATE, TRAIN
 from training.use_cases.flight_delay import TRAINING
 
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.year.fitted import Fitted, between, fit_until, inputs_of
-from training.dataset import CALIBRATION, GATE, TRAIN
 from training.evaluate import Metrics, measure
+from training.training_set import CALIBRATION, GATE, TRAIN
 
 pytestmark = pytest.mark.long
 

@@ -37,11 +37,11 @@ from monitoring.sample import MICROSECONDS_PER_DAY, Floats, Sample
 from monitoring.use_cases.flight_delay import MONITORING
 from tests.year.fitted import Fitted, between, fit_until
 from training import promotion
-from training.dataset import GATE, DatasetFacts, Part
 from training.gate import gate_rows
 from training.promotion import Verdict
 from training.rows import Rows
 from training.scoring import score
+from training.training_set import GATE, DatasetFacts, Part
 from training.use_cases.flight_delay import TRAINING
 
 pytestmark = pytest.mark.long
