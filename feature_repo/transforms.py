@@ -137,28 +137,36 @@ def prepare_tables(connection: duckdb.DuckDBPyConnection, transforms: Transforms
 class Prepared:
     """The same statements for one instant after another, planned once: at a few rows planning is most of it.
 
-    A plan outlives the rows that it was made for, so the connection is one of `open_preparing_engine`.
-    Plans are made anew when a source's table is replaced; make a new one then, since the shared tables keep their
-    deleted rows until they are replaced too.
+    A plan outlives the rows that it was made for, so the connection is one of `open_preparing_engine`. Once a table was
+    made or replaced, every plan from before is made anew at each use: make a new `Prepared` then.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, transforms: Transforms, instant: datetime) -> None:
         self.connection, self.transforms = connection, transforms
         prepare_tables(connection, transforms, [instant])
+        for name in ("instants", *transforms.shared):
+            run(connection, transforms, name, f"DELETE FROM {name}")
         for name, select in transforms.shared_statements.items():
             run(connection, transforms, name, f"PREPARE fill_{name} AS INSERT INTO {name}\n{select}")
         for name, statement in transforms.statements.items():
             run(connection, transforms, name, f"PREPARE view_{name} AS {statement}")
 
     def rows_at(self, instant: datetime) -> dict[str, list[tuple[object, ...]]]:
-        """Each view's rows as tuples: the instant, keys, columns."""
-        run(self.connection, self.transforms, "instants", f"DELETE FROM instants; {fill([instant])}")
-        for name in self.transforms.shared:
-            run(self.connection, self.transforms, name, f"DELETE FROM {name}; EXECUTE fill_{name}")
-        return {
-            name: run(self.connection, self.transforms, name, f"EXECUTE view_{name}").fetchall()
-            for name in self.transforms.statements
-        }
+        """Each view's rows as tuples: the instant, keys, columns.
+
+        The shared tables hold the instant's rows for one transaction, which is rolled back: nothing is left to delete.
+        """
+        self.connection.begin()
+        try:
+            run(self.connection, self.transforms, "instants", fill([instant]))
+            for name in self.transforms.shared:
+                run(self.connection, self.transforms, name, f"EXECUTE fill_{name}")
+            return {
+                name: run(self.connection, self.transforms, name, f"EXECUTE view_{name}").fetchall()
+                for name in self.transforms.statements
+            }
+        finally:
+            self.connection.rollback()
 
 
 def fill(instants: Sequence[datetime]) -> str:
