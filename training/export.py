@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 
 from feature_repo.contracts.model_package import CATEGORICAL_INPUT, NUMERIC_INPUT, PROBABILITY_OUTPUT
 from training.errors import ExportRejected
-from training.loop import codes_of
+from training.loop import BLOCK, codes_of
 from training.models.ensemble import TabularModel
 from training.rows import Rows
 from training.scoring import open_session, score
@@ -33,7 +33,9 @@ def export(model: TabularModel, vocabularies: tuple[tuple[str, ...], ...], rows:
     core = export_core(model, num_numeric=rows.numeric.shape[1], num_categories=len(vocabularies))
     serialised: bytes = put_encoders_in_front(core, vocabularies).SerializeToString(deterministic=True)
     with torch.no_grad():
-        expected = model(torch.from_numpy(rows.numeric), codes_of(rows, vocabularies)).numpy()
+        inputs = (torch.from_numpy(rows.numeric), codes_of(rows, vocabularies))
+        blocks = zip(*(torch.split(tensor, BLOCK) for tensor in inputs), strict=True)
+        expected = torch.cat([model(*block) for block in blocks]).numpy()
     check_equal(serialised, rows, expected)
     return serialised
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from feature_repo.contracts.model_package import CATEGORICAL_INPUT, NUMERIC_INPUT, PROBABILITY_OUTPUT
 from training.rows import Rows
 
-BATCH = 4096
+BATCH = 512  # what is between two nodes of the graph stays in a core's cache
 
 
 def open_session(serialised: bytes) -> onnxruntime.InferenceSession:
