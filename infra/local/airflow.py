@@ -20,7 +20,7 @@ from infra.settings import Settings
 STAGES = ("features", "monitoring", "training", "release")
 UNFINISHED = ("queued", "running")
 FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
-POLL_SECONDS = 0.25
+POLL_SECONDS = 0.5  # each look is a few requests of some 20 ms, beside a training for minutes
 
 
 @dataclass(frozen=True, kw_only=True)
