@@ -1,0 +1,61 @@
+"""What of a delivery is taken in."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from feature_repo.landing import write_delivery
+from feature_repo.microbatch import MicroBatch
+from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS, WEATHER
+from tests.feature_repo import landed
+
+OBSERVED = datetime(2013, 3, 1, 9, tzinfo=UTC)
+DELIVERED = OBSERVED + timedelta(hours=1)
+HOUR = timedelta(hours=1)
+COLD, MILD, NO_TEMPERATURE_AT_ALL = 20.0, 50.0, 999.0
+
+
+@pytest.fixture
+def micro_batch(tmp_path: Path) -> MicroBatch:
+    landed.write_references(tmp_path)
+    return MicroBatch(TRANSFORMS, SOURCES, tmp_path)
+
+
+def deliver(micro_batch: MicroBatch, before: datetime, *temperatures: float) -> None:
+    """The same observation of one airport once for each temperature, a second apart, in one delivery."""
+    rows = [
+        {
+            "origin": "EWR",
+            "observed_at": OBSERVED,
+            "temperature": temperature,
+            "delivered_at": before - HOUR + timedelta(seconds=second),
+        }
+        for second, temperature in enumerate(temperatures)
+    ]
+    write_delivery(micro_batch.data_dir, "weather", before, pa.Table.from_pylist(rows, schema=WEATHER.schema))
+    micro_batch.take_deliveries(before)
+
+
+def taken(micro_batch: MicroBatch) -> list[float]:
+    return [temperature for (temperature,) in micro_batch.connection.sql("SELECT temperature FROM weather").fetchall()]
+
+
+def test_of_a_key_that_is_delivered_twice_at_once_the_first_row_stays(micro_batch: MicroBatch) -> None:
+    deliver(micro_batch, DELIVERED, COLD, MILD)
+    assert taken(micro_batch) == [COLD]
+
+
+def test_a_bad_row_does_not_keep_out_a_good_one_of_its_key(micro_batch: MicroBatch) -> None:
+    deliver(micro_batch, DELIVERED, NO_TEMPERATURE_AT_ALL, MILD, COLD)
+    assert taken(micro_batch) == [MILD]
+
+
+def test_a_key_that_was_taken_in_before_keeps_its_first_row(micro_batch: MicroBatch) -> None:
+    deliver(micro_batch, DELIVERED, COLD)
+    micro_batch.features_at(DELIVERED)
+    deliver(micro_batch, DELIVERED + HOUR, MILD)
+    assert taken(micro_batch) == [COLD]
+    deliver(micro_batch, DELIVERED + 2 * HOUR, NO_TEMPERATURE_AT_ALL, MILD)
+    assert taken(micro_batch) == [COLD]
