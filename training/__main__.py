@@ -52,8 +52,7 @@ def one_open(settings: Settings, use_case: str) -> Iterator[Training]:
 def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
     """Raises TrainingError for what MLflow's own client raises."""
     settings.use_mlflow()
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+    from training.mlflow_sdk import MlflowClient, MlflowException
 
     try:
         yield MlflowClient()
