@@ -5,12 +5,24 @@ two differ. Feast finds objects by the names of a module, so each gets a name he
 which takes seconds: only `apply`, `parity` and Feast's own commands do.
 """
 
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.data_format import ParquetFormat
-from feast.types import Float32, Int64, PrimitiveFeastType, String
-
 from feature_repo.contracts import USE_CASES, lake
 from feature_repo.contracts.base import ColumnType, FeatureViewContract, UseCase
+from feature_repo.feast_sdk import (
+    DUMMY_ENTITY,
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    Float32,
+    Int64,
+    ParquetFormat,
+    PrimitiveFeastType,
+    Project,
+    RepoContents,
+    String,
+    ValueType,
+)
 from infra.settings import Settings
 
 FEAST_TYPES: dict[ColumnType, PrimitiveFeastType] = {
@@ -54,6 +66,23 @@ def feast_objects(use_case: UseCase) -> dict[str, Entity | FeatureView | Feature
         description=use_case.description,
     )
     return {**{f"entity_{name}": entity for name, entity in entities.items()}, **views, service.name: service}
+
+
+def declared(project: str) -> RepoContents:
+    """The objects of every use case, as Feast would have found them in this module."""
+    objects = [one for use_case in USE_CASES.values() for one in feast_objects(use_case).values()]
+    views = [one for one in objects if isinstance(one, FeatureView)]
+    return RepoContents(
+        projects=[Project(name=project)],
+        data_sources=[view.batch_source for view in views if view.batch_source is not None],
+        entities=[*(one for one in objects if isinstance(one, Entity)), DUMMY_ENTITY],
+        feature_views=views,
+        feature_services=[one for one in objects if isinstance(one, FeatureService)],
+        on_demand_feature_views=[],
+        stream_feature_views=[],
+        label_views=[],
+        permissions=[],
+    )
 
 
 for _use_case in USE_CASES.values():

@@ -36,9 +36,29 @@ def unchecked(target: Defined) -> Defined:
 
 
 with only_what_is_used():
-    from feast import FeatureStore
+    from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, Project, ValueType
+    from feast.data_format import ParquetFormat
+    from feast.feature_view import DUMMY_ENTITY
     from feast.infra.offline_stores import duckdb as duckdb  # named in feature_store.yaml: imported when a store opens
-    from feast.repo_config import load_repo_config
-    from feast.repo_operations import apply_total
+    from feast.repo_contents import RepoContents
+    from feast.repo_operations import apply_total_with_repo_instance
+    from feast.types import Float32, Int64, PrimitiveFeastType, String
 
-__all__ = ["FeatureStore", "apply_total", "load_repo_config"]
+__all__ = [
+    "DUMMY_ENTITY",
+    "Entity",
+    "FeatureService",
+    "FeatureStore",
+    "FeatureView",
+    "Field",
+    "FileSource",
+    "Float32",
+    "Int64",
+    "ParquetFormat",
+    "PrimitiveFeastType",
+    "Project",
+    "RepoContents",
+    "String",
+    "ValueType",
+    "apply_total_with_repo_instance",
+]

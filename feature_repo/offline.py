@@ -4,7 +4,6 @@ The one join: a training set is made by it, and parity checks what was served ag
 Feast, which takes seconds: the micro-batch and the build do without it.
 """
 
-import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from feature_repo.contracts.base import Column, ColumnType, FeatureViewContract, UseCase
+from feature_repo.definitions import declared
 from feature_repo.errors import ParityError
-from feature_repo.feast_sdk import FeatureStore, apply_total, load_repo_config
+from feature_repo.feast_sdk import FeatureStore, apply_total_with_repo_instance
 from infra.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -25,11 +25,12 @@ ARROW_TYPES = {ColumnType.FLOAT32: pa.float32(), ColumnType.INT64: pa.int64(), C
 
 
 def apply(settings: Settings) -> None:
-    """What `feast -f feature_repo/feature_store.yaml apply` does, for this installation."""
-    settings.use_feature_store()
+    """What `feast -f feature_repo/feature_store.yaml apply` does, without its search of every folder for modules."""
     settings.root.mkdir(parents=True, exist_ok=True)
-    os.chdir(ROOT)
-    apply_total(load_repo_config(ROOT, STORE_FILE), ROOT, skip_source_validation=True)
+    store = open_feature_store(settings)
+    apply_total_with_repo_instance(
+        store, store.project, store.registry, declared(store.project), skip_source_validation=True
+    )
 
 
 def open_feature_store(settings: Settings) -> FeatureStore:

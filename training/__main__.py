@@ -15,6 +15,7 @@ import typer
 
 from feature_repo.contracts import use_case_named
 from feature_repo.contracts.control import TrainingState
+from infra import one_shot
 from infra.logs import configure_logs
 from infra.settings import Settings
 from training import admission

@@ -1,6 +1,5 @@
 """Rows with a known relation to the label, absent values and rare categories; small enough to train on in seconds."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +66,6 @@ def feast(winter_root: Path) -> "FeatureStore":
     from feature_repo.offline import apply, open_feature_store
     from infra.settings import Settings
 
-    sys.modules.pop("feature_repo.definitions", None)  # made for the data folder of whoever imported it first
     apply(Settings(data_dir=winter_root))
     return open_feature_store(Settings(data_dir=winter_root))
 
