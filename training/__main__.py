@@ -174,6 +174,10 @@ def run(command: Callable[[], object]) -> int:
     return 0
 
 
-if __name__ == "__main__":
+def main() -> None:
     configure_logs("training")
     sys.exit(run(app))
+
+
+if __name__ == "__main__":
+    one_shot.run(main)
