@@ -35,8 +35,9 @@ class ReplayClock:
 
     def advance(self, moment: datetime) -> None:
         """Raises ValueError if `moment` lies before the clock's instant: simulated time never runs backwards."""
-        if self.path.exists() and moment < self.now():
-            raise ValueError(f"the replay clock cannot go back from {self.now().isoformat()} to {moment.isoformat()}")
+        now = self.now() if self.path.exists() else moment
+        if moment < now:
+            raise ValueError(f"the replay clock cannot go back from {now.isoformat()} to {moment.isoformat()}")
         temporary = self.path.with_suffix(f".{os.getpid()}")
         temporary.write_text(moment.astimezone(UTC).isoformat())
         temporary.replace(self.path)

@@ -24,7 +24,7 @@ from infra.local.processes import Supervisor, commands
 from infra.local.readiness import readiness
 from infra.local.report import Report
 from infra.local.report_page import write_page
-from infra.local.scenario import SHORT, USE_CASE, Demo, Plan, make_world, places_of
+from infra.local.scenario import SHORT, STREAM, USE_CASE, Demo, Plan, make_world, places_of, stream_clock
 from infra.local.screen import Screen, table_of
 from infra.local.setup import sole_user
 from infra.local.up import addresses
@@ -62,7 +62,10 @@ def play(plan: Plan, settings: Settings, folder: Path, stack: ExitStack, console
             world = make_world(settings, plan)
         airflow = AirflowClient(settings)
         checks = readiness(settings, airflow)
-        supervisor = stack.enter_context(Supervisor(settings=settings, commands=commands(), readiness=checks))
+        variables = {STREAM: {"FLYWHEEL_CLOCK": f"file:{stream_clock(settings).path}"}}
+        supervisor = stack.enter_context(
+            Supervisor(settings=settings, commands=commands(), readiness=checks, variables=variables)
+        )
         demo = Demo(plan=plan, settings=settings, world=world, screen=screen, supervisor=supervisor, airflow=airflow)
         demo.start_servers()
         demo.train_first_model()

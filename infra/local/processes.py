@@ -64,7 +64,8 @@ class Supervisor:
     """Use as a context manager: leaving it ends every process that it started.
 
     A process without an entry in `readiness` is ready as soon as it was started. `grace_seconds` is how long a process
-    may take to end by itself; every command starts at `root`, the repository's.
+    may take to end by itself; every command starts at `root`, the repository's. `variables` are added to the
+    environment of the process of that name.
     """
 
     settings: Settings
@@ -72,6 +73,7 @@ class Supervisor:
     readiness: dict[str, Readiness] = field(default_factory=dict)
     root: Path = ROOT
     grace_seconds: float = 15.0
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)
     _kept: dict[str, Kept] = field(default_factory=dict)
 
     def __enter__(self) -> "Supervisor":
@@ -139,7 +141,7 @@ class Supervisor:
             keeper = subprocess.Popen(
                 [sys.executable, "-S", "-E", str(KEEPER), str(self.grace_seconds), *self.commands[name]],
                 cwd=self.root,
-                env=child_environment(self.settings, {"PYTHONUNBUFFERED": "1"}),
+                env=child_environment(self.settings, {"PYTHONUNBUFFERED": "1", **self.variables.get(name, {})}),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

@@ -1,6 +1,9 @@
 """Plays the year hour by hour: deliveries land, the clock moves, the micro-batch publishes, the client asks.
 
 Everything waits for conditions, never for a duration: the hour goes on once the online store says that it is published.
+The micro-batch lives by a clock of its own that runs ahead within the hour: it needs nothing from the requests, so it
+computes an instant from deliveries that are complete while the requests before that instant are still being asked, and
+publishes when everybody's clock is there (a conservative parallel simulation, with the rest of the hour for lookahead).
 While workflows run, simulated time stands still and the client goes on asking, flagged as replayed, so that a failure
 during a release would be seen.
 """
@@ -81,7 +84,8 @@ class Observer(Protocol):
 class Replay:
     """One demo's simulated time. `reached` is the instant whose deliveries have landed.
 
-    `check` raises if a process that the replay waits for has ended.
+    Everybody lives by `clock` but the micro-batch, which lives by `stream_clock`. `check` raises if a process that the
+    replay waits for has ended.
     """
 
     use_case: UseCase
@@ -89,6 +93,7 @@ class Replay:
     world: World
     schedule: Schedule
     clock: ReplayClock
+    stream_clock: ReplayClock
     watermark: Watermark
     client: PredictionClient
     ledger: Ledger
@@ -103,19 +108,22 @@ class Replay:
         self.ledger.begin_round(round_)
         for instant, following in spans(round_.start, round_.end, self.use_case.step):
             self.reach(instant)
+            self.clock.advance(instant)
             published_from = min(instant + self.use_case.lag, following)
             self.ask(round_, self.schedule.between(instant, published_from))
             self.clock.advance(published_from)
+            self.stream_clock.advance(published_from)
             self.watermark.wait_until(instant, timeout_seconds=self.patience_seconds, check=self.check)
+            self.reach(following)
             self.ask(round_, self.schedule.between(published_from, following))
             self.observer.hour_played(instant)
-        self.reach(round_.end)
+        self.clock.advance(round_.end)
 
     def reach(self, instant: datetime) -> None:
-        """Land what was delivered before `instant`, then let the clock reach it: no reader may see it sooner."""
+        """Land what was delivered before `instant` and let the micro-batch reach it: it may not see it sooner."""
         if instant > self.reached:
             self.world.deliver(self.data_dir, self.reached, instant)
-            self.clock.advance(instant)
+            self.stream_clock.advance(instant)
             self.reached = instant
 
     def ask(self, round_: Round, requests: Sequence[PlannedRequest]) -> None:

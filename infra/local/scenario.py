@@ -67,12 +67,19 @@ def replay_clock(settings: Settings) -> ReplayClock:
     return ReplayClock(Path(settings.clock.removeprefix("file:")))
 
 
+def stream_clock(settings: Settings) -> ReplayClock:
+    """The micro-batch's own, see `infra.local.replay`."""
+    return ReplayClock(settings.root / "clock_of_the_stream")
+
+
 def make_world(settings: Settings, plan: Plan) -> World:
     """Make the installation and, beside it, the world that it will live in; the clock then stands at the start."""
+    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
     feed = places_of(settings).feed
     with ThreadPoolExecutor(1) as thread:
         written = thread.submit(run_python, settings, "feature_repo", "feed", NAME, "--out", str(feed))
-        replay_clock(settings).advance(plan.start)
+        for clock in (replay_clock(settings), stream_clock(settings)):
+            clock.advance(plan.start)
         set_up(settings)
         written.result()
     return World.of_feed(feed, Disturbances(), plan.seed)
@@ -147,6 +154,7 @@ class Demo:
             world=self.world,
             schedule=plan_requests(USE_CASE, flights, start=plan.start, end=end, per_day=per_day, seed=plan.seed),
             clock=replay_clock(settings),
+            stream_clock=stream_clock(settings),
             watermark=Watermark(settings.online_store, NAME),
             client=PredictionClient(host, port, settings.secret("serving_api_key"), run=settings.root.name),
             ledger=Ledger(self.places.ledger),

@@ -31,10 +31,12 @@ class Platform:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ReplayClock(folder / "clock")
+        self.stream_clock = ReplayClock(folder / "stream_clock")
         self.landing = landing(folder, "flights")
         self.store = folder / "online_store.db"
         self.files_when_reached: dict[datetime, list[str]] = {}
         self.asked_at: list[datetime] = []
+        self.published_at: dict[datetime, datetime] = {}
         self.stopped = threading.Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
 
@@ -43,12 +45,13 @@ class Platform:
         connection.execute("CREATE TABLE flywheel_watermark (use_case TEXT PRIMARY KEY, instant INTEGER)")
         published = START - HOUR
         while not self.stopped.wait(0.001):
-            now = self.clock.now()
+            now = self.stream_clock.now()
             instant = USE_CASE.floor(now)
             if instant not in self.files_when_reached:
                 self.files_when_reached[instant] = sorted(path.stem for path in self.landing.glob("*"))
             if published < instant <= now - USE_CASE.lag:
                 published = instant
+                self.published_at[instant] = self.clock.now()
                 row = (USE_CASE.name, to_microseconds(instant))
                 connection.execute("INSERT OR REPLACE INTO flywheel_watermark VALUES (?, ?)", row)
 
@@ -122,6 +125,7 @@ def schedule() -> Schedule:
 def platform(tmp_path: Path) -> Iterator[Platform]:
     platform = Platform(tmp_path)
     platform.clock.advance(START)
+    platform.stream_clock.advance(START)
     with platform.running():
         yield platform
 
@@ -136,6 +140,7 @@ def replay(tmp_path: Path, platform: Platform) -> Iterator[Replay]:
             world=World([flights()]),
             schedule=schedule(),
             clock=platform.clock,
+            stream_clock=platform.stream_clock,
             watermark=Watermark(platform.store, USE_CASE.name),
             client=client,
             ledger=ledger,
@@ -153,7 +158,14 @@ def test_every_request_of_a_round_is_sent_at_its_simulated_time(replay: Replay, 
     assert rows == [(to_microseconds(moment), None) for moment in expected]
 
 
-def test_an_hours_deliveries_have_landed_when_the_clock_reaches_it(replay: Replay, platform: Platform) -> None:
+def test_an_instant_is_published_when_everybodys_clock_is_at_its_lag(replay: Replay, platform: Platform) -> None:
+    """The micro-batch's clock runs ahead within the hour, and waits there."""
+    replay.play(ROUND)
+    instants = [START + hour * HOUR for hour in range(6)]
+    assert platform.published_at == {instant: instant + USE_CASE.lag for instant in instants}
+
+
+def test_an_hours_deliveries_have_landed_when_the_micro_batch_reaches_it(replay: Replay, platform: Platform) -> None:
     replay.play(ROUND)
     names = [f"20130401T{hour:02}0000Z" for hour in range(1, 7)]
     for hour in range(6):
