@@ -1,6 +1,6 @@
 # The two commands that a newcomer needs are `make demo` and `make test`; logic lives in Python.
 .DEFAULT_GOAL := help
-.PHONY: help setup up demo test test-long lint lock feast-ui clean
+.PHONY: help setup up demo test test-long bench lint lock feast-ui clean
 .DELETE_ON_ERROR:
 
 UV := .uv/bin/uv
@@ -34,6 +34,9 @@ test: .venv/installed ## Run the tests, print coverage; ARGS="tests/serving -k s
 
 test-long: .venv/installed ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m long $(ARGS)
+
+bench: .venv/installed ## Time the hot paths, each beside its control
+	$(PYTHON) -W ignore::DeprecationWarning -m tests.bench 2>/dev/null
 
 lint: .venv/installed ## Check style, format and types
 	.venv/bin/ruff check .
