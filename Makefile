@@ -36,7 +36,7 @@ test-long: .venv/installed ## Run the tests that take minutes
 	$(PYTHON) -m pytest -m long $(ARGS)
 
 bench: .venv/installed ## Time the hot paths, each beside its control
-	$(PYTHON) -W ignore::DeprecationWarning -m tests.bench 2>/dev/null
+	$(PYTHON) -W ignore::DeprecationWarning -m tests.bench
 
 lint: .venv/installed ## Check style, format and types
 	.venv/bin/ruff check .

@@ -1,9 +1,10 @@
 """Changes to a group of lake tables that become visible together, or not at all, whenever the process dies.
 
 A group's tables live in versions, `lake/.versions/<group>/<number>/<layer>/<table>/day=.../part.parquet`. A change
-makes the next version, in which unchanged partitions are hard links, and then turns the symbolic link `current` to it:
-the commit, and the only step that readers can see. A reader resolves a table's path once (`snapshot`) and reads that;
-the version before stays for those still reading it. A lock keeps a second writer out.
+makes the next version, in which an unchanged day is a symbolic link to its folder in the version that wrote it, and
+then turns the symbolic link `current` to the new version: the commit, and the only step that readers can see. A reader
+resolves a table's path once (`snapshot`) and reads that; the version before stays for those still reading it, and of
+older ones the days that a link leads to. A lock keeps a second writer out.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ from feature_repo.contracts.lake import PARTITION_FILE
 from feature_repo.errors import LakeBusyError
 
 CURRENT = "current"
+DAYS = "*/*/day=*"  # in a version: its layers' tables' days
 
 
 def snapshot(table: Path) -> Path:
@@ -84,14 +86,17 @@ class Transaction:
         self.clean(keep={self.staged, self.base})
 
     def link_unchanged(self) -> None:
+        """A link from version to version: all lie equally deep, so the base's own links hold good as they are."""
         for table in self.tables:
             name = table.relative_to(self.lake_dir)
             (self.staged / name).mkdir(parents=True, exist_ok=True)
-            for old in (self.base / name).glob(f"day=*/{PARTITION_FILE}") if self.base else ():
-                new = self.staged / name / old.parent.name / PARTITION_FILE
-                if new not in self.written:
-                    new.parent.mkdir()
-                    os.link(old, new)
+            if self.base is None:
+                continue
+            for old in (self.base / name).glob("day=*"):
+                new = self.staged / name / old.name
+                if new / PARTITION_FILE not in self.written:
+                    own = Path("../../..", self.base.name, name, old.name)
+                    new.symlink_to(old.readlink() if old.is_symlink() else own)
 
     def make_entry(self, table: Path) -> None:
         """The table's path is a link through `current`, made once; until the first commit it leads nowhere."""
@@ -102,9 +107,18 @@ class Transaction:
         table.symlink_to(os.path.relpath(target, table.parent), target_is_directory=True)
 
     def clean(self, keep: set[Path | None]) -> None:
-        for version in self.versions.glob("[0-9]*"):
-            if version not in keep:
+        """Remove the other versions, but for the days that one to keep links to."""
+        links = [day for version in keep if version for day in version.glob(DAYS) if day.is_symlink()]
+        linked = {Path(os.path.normpath(link.parent / link.readlink())) for link in links}
+        for version in set(self.versions.glob("[0-9]*")) - keep:
+            if not linked.intersection(days := list(version.glob(DAYS))):
                 shutil.rmtree(version)
+                continue
+            for day in days:
+                if day.is_symlink():
+                    day.unlink()
+                elif day not in linked:
+                    shutil.rmtree(day)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Timings of one machine at one moment: believe the ratio to the control, which wa
 """
 
 import json
+import logging
 import statistics
 import tempfile
 import time
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import structlog
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,7 +26,6 @@ from feature_repo.gold import build
 from feature_repo.landing import write_delivery
 from feature_repo.stream import Stream
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
-from infra.logs import configure_logs
 from infra.settings import Settings
 from serving.online_features import OnlineFeatures
 from tests.feature_repo import landed
@@ -133,7 +134,7 @@ def bench_predictions(folder: Path, results: Results) -> None:
 
 
 def main() -> None:
-    configure_logs("bench")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     results = Results()
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder) / "winter")

@@ -1,11 +1,15 @@
 import fcntl
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from infra.local.demo import plan_of
@@ -22,14 +26,31 @@ def free_port() -> int:
         return port
 
 
-def start_demo(data_dir: Path, **settings: object) -> "subprocess.CompletedProcess[str]":
-    """A demo on ports of its own, that is expected to refuse."""
+COMMAND = [sys.executable, "-m", "infra.local.demo", "--exit", "--short"]
+
+
+def environment_of(data_dir: Path, **settings: object) -> dict[str, str]:
+    """Of a demo on ports of its own."""
     names = ("SERVING_PORT", "MLFLOW_PORT", "AIRFLOW_PORT", "MONITORING_PORT")
     ports = {f"FLYWHEEL_{name}": str(free_port()) for name in names}
     own = {f"FLYWHEEL_{name}": str(value) for name, value in settings.items()}
-    environment = {**os.environ, **ports, **own, "FLYWHEEL_DATA_DIR": str(data_dir)}
-    command = [sys.executable, "-m", "infra.local.demo", "--exit", "--short"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return {**os.environ, **ports, **own, "FLYWHEEL_DATA_DIR": str(data_dir)}
+
+
+def start_demo(data_dir: Path, **settings: object) -> "subprocess.CompletedProcess[str]":
+    """One that is expected to refuse."""
+    environment = environment_of(data_dir, **settings)
+    return subprocess.run(COMMAND, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def living_under(data_dir: Path) -> list[psutil.Process]:
+    """Processes whose data folder lies in this one."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("FLYWHEEL_DATA_DIR", "").startswith(str(data_dir)):
+                found.append(process)
+    return found
 
 
 def plan(
@@ -90,3 +111,20 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr.startswith("demo: ")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_a_demo_that_is_interrupted_ends_every_process_that_it_started(tmp_path: Path, number: signal.Signals) -> None:
+    environment = environment_of(tmp_path)
+    with subprocess.Popen(COMMAND, cwd=ROOT, env=environment, stdout=-1, stderr=-1, text=True) as demo:
+        deadline = time.monotonic() + 300
+        while not [*tmp_path.glob("demo/*/logs/scheduler.log")]:
+            assert demo.poll() is None, demo.communicate()
+            assert time.monotonic() < deadline, "no server was started"
+            time.sleep(0.1)
+        assert len(living_under(tmp_path)) > 5
+        demo.send_signal(number)
+        _, errors = demo.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "interrupted; every process that it started has ended" in errors
+    assert living_under(tmp_path) == []
