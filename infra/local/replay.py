@@ -1,9 +1,9 @@
 """Plays the year hour by hour: deliveries land, the clock moves, the micro-batch publishes, the client asks.
 
 Everything waits for conditions, never for a duration: the hour goes on once the online store says that it is published.
-The micro-batch lives by a clock of its own that runs ahead within the hour: it needs nothing from the requests, so it
+The micro-batch lives by a clock of its own that runs ahead by up to a step: it needs nothing from the requests, so it
 computes an instant from deliveries that are complete while the requests before that instant are still being asked, and
-publishes when everybody's clock is there (a conservative parallel simulation, with the rest of the hour for lookahead).
+publishes when everybody's clock is there (a conservative parallel simulation, with a step of the grid for lookahead).
 While workflows run, simulated time stands still and the client goes on asking, flagged as replayed, so that a failure
 during a release would be seen.
 """
@@ -104,27 +104,31 @@ class Replay:
     repetitions: Iterator[int] = field(default_factory=count)
 
     def play(self, round_: Round) -> None:
-        """Play `[start, end)` of a round; ends with the deliveries of `end` landed and the clock at `end`."""
+        """Play `[start, end)` of a round; ends with the deliveries of `end` landed and the clock at `end`.
+
+        Once the requests before an instant is published are asked, the micro-batch's clock goes to the next instant:
+        it publishes the one and computes the other without waiting for the requests between them.
+        """
         self.ledger.begin_round(round_)
         for instant, following in spans(round_.start, round_.end, self.use_case.step):
-            self.reach(instant)
+            self.land(instant)
             self.clock.advance(instant)
+            self.stream_clock.advance(instant)
             published_from = min(instant + self.use_case.lag, following)
             self.ask(round_, self.schedule.between(instant, published_from))
+            self.land(following)
             self.clock.advance(published_from)
-            self.stream_clock.advance(published_from)
+            self.stream_clock.advance(following)
             self.watermark.wait_until(instant, timeout_seconds=self.patience_seconds, check=self.check)
-            self.reach(following)
             self.ask(round_, self.schedule.between(published_from, following))
             self.observer.hour_played(instant)
         self.clock.advance(round_.end)
 
-    def reach(self, instant: datetime) -> None:
-        """Land what was delivered before `instant` and let the micro-batch reach it: it may not see it sooner."""
-        if instant > self.reached:
-            self.world.deliver(self.data_dir, self.reached, instant)
-            self.stream_clock.advance(instant)
-            self.reached = instant
+    def land(self, until: datetime) -> None:
+        """Put down what was delivered before `until`; the micro-batch may not get there sooner."""
+        if until > self.reached:
+            self.world.deliver(self.data_dir, self.reached, until)
+            self.reached = until
 
     def ask(self, round_: Round, requests: Sequence[PlannedRequest]) -> None:
         """Send each request at its simulated time, those of one instant together."""

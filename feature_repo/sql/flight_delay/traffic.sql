@@ -50,7 +50,7 @@ JOIN legs
 UNION ALL
 SELECT
     'week', instant, NULL, carrier, destination, NULL, false, sum(delay_minutes::BIGINT)::BIGINT, NULL, false,
-    count(*), count(*) FILTER (delay_minutes >= 15)
+    count(*), count_if(delay_minutes >= 15)
 FROM instants
 JOIN flights ON event_time >= instant - INTERVAL 168 HOUR AND event_time < instant AND known_from <= instant
 WHERE event = 'arrived'
