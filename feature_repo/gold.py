@@ -6,7 +6,8 @@ because of the daily rows a point-in-time join never looks back further than a d
 deliveries a rerun gives the same bytes, and all tables change in one commit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,9 +24,10 @@ from feature_repo.lake import Transaction, partition, partitions, read, transact
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import Transforms, compute, grid, load_source, open_engine, sql_type
 
-MAX_INSTANTS = 336  # computed at once; bounds memory, changes no value
+MAX_INSTANTS = 168  # of a chunk; bounds memory, changes no value
+# DuckDB divides a statement's work by tens of thousands of rows, more than a chunk has: whole chunks go side by side.
+CHUNKS_AT_ONCE = 2
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
-THREADS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +53,9 @@ def build(
         raise TransformError(f"{contract.name}: {interval} must begin and end on the grid, every {contract.step}")
     tables = {view.name: change_log(data_dir, view) for view in contract.views} | outcomes(data_dir, contract.name)
     with transaction(data_dir, f"{contract.name}__gold", [table.path for table in tables.values()], chaos) as change:
-        connection = open_engine(THREADS)
-        logs = compute_change_logs(connection, transforms, sources, interval, data_dir)
+        logs = compute_change_logs(transforms, sources, interval, data_dir)
         chaos("computed")
-        logs |= compute_outcomes(connection, transforms, sources, interval, data_dir)
+        logs |= compute_outcomes(transforms, sources, interval, data_dir)
         for name, table in tables.items():
             write(change, table, logs[name], interval)
     return {name: rows.num_rows for name, rows in logs.items()}
@@ -75,34 +76,38 @@ def outcomes(data_dir: Path, use_case: str) -> dict[str, GoldTable]:
 
 
 def compute_change_logs(
-    connection: duckdb.DuckDBPyConnection,
-    transforms: Transforms,
-    sources: Sequence[Source],
-    interval: DataInterval,
-    data_dir: Path,
+    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, data_dir: Path
 ) -> dict[str, pa.Table]:
-    """The interval in chunks, each with the instant before it, so that its first rows have something to differ from."""
-    contract = transforms.contract
-    logs: dict[str, list[pa.Table]] = {view.name: [] for view in contract.views}
-    for chunk in chunks(interval, contract.step * MAX_INSTANTS):
-        load_silver(connection, transforms, sources, chunk, data_dir)
-        instants = [chunk.start - contract.step, *grid(chunk, contract.step)]
-        rows_by_view = compute(connection, transforms, instants)
-        for view in contract.views:
-            connection.register("dense", rows_by_view[view.name])
-            log = connection.execute(changes(view, chunk, contract.step, contract.lag)).to_arrow_table()
-            connection.unregister("dense")
-            logs[view.name].append(log)
-    return {name: with_time_zone(pa.concat_tables(parts)) for name, parts in logs.items()}
+    def compute_chunk(chunk: DataInterval) -> Mapping[str, pa.Table]:
+        return compute_change_log(transforms, sources, chunk, data_dir)
+
+    with ThreadPoolExecutor(CHUNKS_AT_ONCE) as threads:
+        parts = [*threads.map(compute_chunk, chunks(interval, transforms.contract.step * MAX_INSTANTS))]
+    return {
+        view.name: with_time_zone(pa.concat_tables([part[view.name] for part in parts]))
+        for view in transforms.contract.views
+    }
+
+
+def compute_change_log(
+    transforms: Transforms, sources: Sequence[Source], chunk: DataInterval, data_dir: Path
+) -> dict[str, pa.Table]:
+    """Of every view, computed with the instant before, so that the chunk's first rows have something to differ from."""
+    contract, connection = transforms.contract, open_engine(threads=1)
+    load_silver(connection, transforms, sources, chunk, data_dir)
+    rows_by_view = compute(connection, transforms, [chunk.start - contract.step, *grid(chunk, contract.step)])
+    logs = {}
+    for view in contract.views:
+        connection.register("dense", rows_by_view[view.name])
+        logs[view.name] = connection.execute(changes(view, chunk, contract.step, contract.lag)).to_arrow_table()
+        connection.unregister("dense")
+    return logs
 
 
 def compute_outcomes(
-    connection: duckdb.DuckDBPyConnection,
-    transforms: Transforms,
-    sources: Sequence[Source],
-    interval: DataInterval,
-    data_dir: Path,
+    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, data_dir: Path
 ) -> dict[str, pa.Table]:
+    connection = open_engine(threads=1)
     load_silver(connection, transforms, sources, interval, data_dir)
     tables = {}
     for name, table in outcomes(data_dir, transforms.contract.name).items():
@@ -196,13 +201,18 @@ def with_time_zone(rows: pa.Table) -> pa.Table:
 
 def write(change: Transaction, table: GoldTable, rows: pa.Table, interval: DataInterval) -> None:
     """Stage every day that has rows of the interval or had some; a day keeps its rows of other intervals."""
-    days = set(pc.cast(rows[table.partitioned_by], pa.date32()).to_pylist()) | {
-        day_of(path) for path in partitions(table.path) if interval.start.date() <= day_of(path) <= interval.end.date()
-    }
-    own_days = pc.cast(rows[table.partitioned_by], pa.date32())
-    for day in sorted(days):
-        own = rows.filter(pc.equal(own_days, pa.scalar(day, pa.date32())))
-        change.write(table.path, day, with_other_intervals(own, table, day, interval))
+    own = by_day(rows, table.partitioned_by)
+    held = {day_of(path) for path in partitions(table.path)}
+    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= interval.end.date()}):
+        change.write(table.path, day, with_other_intervals(own.get(day, rows.slice(0, 0)), table, day, interval))
+
+
+def by_day(rows: pa.Table, column: str) -> dict[date, pa.Table]:
+    """The rows, which are in the column's order, cut where the day turns."""
+    days = pc.run_end_encode(pc.cast(rows[column], pa.date32()).combine_chunks())
+    ends = days.run_ends.to_pylist()
+    spans = zip(days.values.to_pylist(), [0, *ends[:-1]], ends, strict=True)
+    return {day: rows.slice(start, end - start) for day, start, end in spans}
 
 
 def with_other_intervals(own: pa.Table, table: GoldTable, day: date, interval: DataInterval) -> pa.Table:

@@ -95,7 +95,7 @@ class MicroBatch:
         if not folder.exists():
             return []
         first, last = (f"{moment.strftime(landing.NAME_FORMAT)}.parquet" for moment in (oldest, before))
-        names = {name for name in os.listdir(folder) if first < name <= last}
+        names = {entry.name for entry in os.scandir(folder) if first < entry.name <= last}
         return [folder / name for name in sorted(names - self.taken_files[source.name]) if name.endswith(".parquet")]
 
     def take(self, source: Source, path: Path, interval: DataInterval) -> None:

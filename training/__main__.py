@@ -5,6 +5,7 @@ runs: admission is asked often and must not wait for torch.
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -107,6 +108,7 @@ def dataset(use_case: UseCaseName) -> None:
 def fit(use_case: UseCaseName) -> None:
     """Train, export, evaluate, sign and register; goes on where a killed one stopped. Prints the version."""
     settings, spec = Settings(), spec_named(use_case)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # read when torch is imported: its threads leave a core that they wait on
     from training.fitting import fit_and_register
 
     with one_open(settings, use_case) as training, mlflow_client(settings) as client:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param
 from mlflow.entities.model_registry import ModelVersion
 
 from feature_repo.contracts.model_package import MODEL_FILE, Manifest
@@ -116,8 +116,8 @@ def log_inputs(
     client: MlflowClient, run_id: str, spec: TrainingSpec, facts: DatasetFacts, workspace: Workspace
 ) -> None:
     settings = {**asdict(spec.model), **asdict(spec.fit)}
-    for name, value in {**settings, "feature_service": facts.feature_service, "dataset_digest": facts.digest}.items():
-        client.log_param(run_id, name, value)
+    facts_of_data = {"feature_service": facts.feature_service, "dataset_digest": facts.digest}
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in {**settings, **facts_of_data}.items()])
     registry.log_dataset(
         client,
         run_id,

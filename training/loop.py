@@ -20,9 +20,9 @@ from training.models.preprocessing import encode, fit_quantile_table, fit_vocabu
 from training.rows import Rows
 from training.spec import FitSpec, ModelSpec
 
-# A batch's operations are too short to share: threads wait for each other by spinning. Beside one other busy process on
-# two cores, two threads took 74 s of CPU and 171 s in all for 39,000 rows, and one 17 s and 23 s, with the same bits.
-NUM_THREADS = 1
+# With threads that sleep when they wait (see `training.__main__.fit`), two took 17 s where one took 22 s for 57,000 rows,
+# and 25 s where one took 20 s beside another busy process; with threads that spin that was many times worse. Same bits.
+NUM_THREADS = 2
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # mapped numbers, masks, codes, labels
 # What is between two operations on a block stays in a core's cache: 8,192 rows at once took five times as long.
 BLOCK = 512
