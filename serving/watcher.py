@@ -18,7 +18,7 @@ from serving.model import Model
 from serving.model_store import ModelStore
 from serving.registry import ModelVersion, Registry
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.8
 REFUSED_AGAIN_SECONDS = 30.0
 log = logger(__name__)
 

@@ -20,12 +20,13 @@ from training.models.preprocessing import encode, fit_quantile_table, fit_vocabu
 from training.rows import Rows
 from training.spec import FitSpec, ModelSpec
 
-# With threads that sleep when they wait (see `training.__main__.fit`), two took 17 s where one took 22 s for 57,000 rows,
-# and 25 s where one took 20 s beside another busy process; with threads that spin that was many times worse. Same bits.
+# With threads that sleep while they wait (see `training.__main__.fit`) two took 17 s where one took 22 s for 57,000
+# rows, and 25 s where one took 20 s beside another busy process; spinning threads took many times that. Same bits.
 NUM_THREADS = 2
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]  # mapped numbers, masks, codes, labels
-# What is between two operations on a block stays in a core's cache: 8,192 rows at once took five times as long.
-BLOCK = 512
+# What is between two operations on a block stays in a core's cache: 8,192 rows at once took five times as long. A row
+# that is being prepared takes a number per knot and feature.
+BLOCK, BLOCK_PREPARED = 512, 64
 
 
 def fit(
@@ -119,7 +120,8 @@ def codes_of(rows: Rows, vocabularies: tuple[tuple[str, ...], ...]) -> Tensor:
 
 @torch.no_grad()
 def prepare(model: TabularModel, rows: Rows, vocabularies: tuple[tuple[str, ...], ...], device: torch.device) -> Batch:
-    pieces = [model.preprocessing(piece.to(device)) for piece in torch.split(torch.from_numpy(rows.numeric), BLOCK)]
+    blocks = torch.split(torch.from_numpy(rows.numeric), BLOCK_PREPARED)
+    pieces = [model.preprocessing(block.to(device)) for block in blocks]
     mapped, masks = (torch.cat(parts) for parts in zip(*pieces, strict=True))
     return mapped, masks, codes_of(rows, vocabularies).to(device), torch.from_numpy(rows.label).to(device)
 

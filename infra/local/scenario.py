@@ -44,9 +44,9 @@ class Plan:
 
     start: datetime = datetime(2013, 4, 1, tzinfo=UTC)
     round_length: timedelta = timedelta(days=14)
-    num_rounds: int = 11
+    num_rounds: int = 9
     until: datetime = datetime(2014, 1, 1, tzinfo=UTC)
-    requests_per_day: int = 400
+    requests_per_day: int = 480
     seed: int = 1
 
     @property
