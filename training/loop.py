@@ -39,7 +39,7 @@ def fit(
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
 ) -> tuple[TabularModel, tuple[tuple[str, ...], ...], list[Epoch]]:
-    """Train on `train`, keep the epoch that is best on `held_out`, calibrate there.
+    """Train on `train`, keep the epoch that is best on `held_out`, stop when it gets worse, calibrate there.
 
     Returns the model on the CPU, the vocabulary of each categorical input, and the history.
     """
@@ -63,6 +63,8 @@ def fit(
     progress, best = load_checkpoint(checkpoint, identity, network, optimizer)
 
     for number in range(len(progress.history), spec.num_epochs):
+        if progress.history and number - progress.best.number > spec.patience:
+            break
         started = time.monotonic()
         torch.manual_seed(spec.seed * 1_000 + number + 1)
         order = torch.randperm(len(train)).to(device)

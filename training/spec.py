@@ -32,8 +32,11 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
+    """At most `num_epochs`; `patience` of them in a row may be no better than the best on what is held out."""
+
     seed: int = 0
     num_epochs: int = 4
+    patience: int = 1
     batch_size: int = 1024
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2

@@ -26,7 +26,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; max-width: 1080px; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0; font-size: 13px; font-variant-numeric: tabular-nums }
 th, td { border-bottom: 1px solid #d0d7de; padding: .3rem .6rem; text-align: right }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left } td { white-space: nowrap }
 figure { margin: 1.5rem 0 } figcaption { color: #59636e } svg { max-width: 100%; height: auto }
 """
 
@@ -83,7 +83,7 @@ def plots(report: Report, answers: pa.Table) -> Iterator[tuple[str, Draw]]:
         "AUC by fortnight, higher is better",
         lambda axes: lines(axes, intervals, "auc", "frozen_auc", "AUC"),
     )
-    yield ("Drift, weighted by importance, over its threshold; 1 alarms", lambda axes: drift(axes, intervals))
+    yield ("Drift, weighted by importance, over its threshold; above 1 it alarms", lambda axes: drift(axes, intervals))
     yield ("Answers by model version, and failed requests", lambda axes: volumes(axes, intervals))
     yield ("Latency of an answer, as the client saw it", lambda axes: latencies(axes, intervals, answers))
 
@@ -183,10 +183,14 @@ def release_rows(report: Report) -> list[list[object]]:
         [
             *(f"v{each.version}", each.incident, each.run),
             *(each.gate.difference, each.gate.low, each.gate.high, each.gate.minimum),
-            *(each.alias_set_at, each.served_at, each.failed_requests),
+            *(to_the_second(each.alias_set_at), to_the_second(each.served_at), each.failed_requests),
         ]
         for each in report.releases
     ]
+
+
+def to_the_second(moment: str | None) -> str | None:
+    return moment and f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M:%S}"
 
 
 def number_rows(report: Report) -> list[list[object]]:

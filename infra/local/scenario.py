@@ -33,7 +33,7 @@ from infra.settings import Settings
 NAME = "flight_delay"
 USE_CASE = use_case_named(NAME)
 STREAM = f"stream.{NAME}"
-MEANWHILE_PER_SECOND = 20.0
+MEANWHILE_PER_SECOND = 10.0
 WORKFLOWS_TIMEOUT_SECONDS = 900.0
 PARITY_SAMPLE = 1000
 
