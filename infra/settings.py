@@ -138,6 +138,11 @@ def forbid_telemetry() -> None:
     os.environ.update(NO_TELEMETRY)
 
 
+def let_waiting_threads_sleep() -> None:
+    """For a process whose threads wait for each other: they leave the core meanwhile. Call before importing torch."""
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+
+
 def child_environment(settings: Settings, extra: dict[str, str] | None = None) -> dict[str, str]:
     """The environment for a child process: this one's, and every setting, with its paths made absolute.
 

@@ -5,7 +5,6 @@ runs: admission is asked often and must not wait for torch.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from feature_repo.contracts import use_case_named
 from feature_repo.contracts.control import TrainingState
 from infra import one_shot
 from infra.logs import configure_logs
-from infra.settings import Settings
+from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
 from training.control import Training, control, end, the_open_training, trainings
 from training.errors import Refused, TrainingError, UnfitData
@@ -108,7 +107,7 @@ def dataset(use_case: UseCaseName) -> None:
 def fit(use_case: UseCaseName) -> None:
     """Train, export, evaluate, sign and register; goes on where a killed one stopped. Prints the version."""
     settings, spec = Settings(), spec_named(use_case)
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # read when torch is imported: its threads leave a core that they wait on
+    let_waiting_threads_sleep()
     from training.fitting import fit_and_register
 
     with one_open(settings, use_case) as training, mlflow_client(settings) as client:
