@@ -181,6 +181,7 @@ def parity(
     before = (built or EPOCH) + contract.step + contract.lag
     answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
     report = checks.compare(contract, offline.open_feature_store(settings), answers)
+    checks.keep(report, lake.parity_report(settings.root, use_case))
     typer.echo(json.dumps(asdict(report)) if as_json else checks.summary(report))
     if report.mismatched:
         raise typer.Exit(1)

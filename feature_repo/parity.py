@@ -11,7 +11,7 @@ import sqlite3
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -154,6 +154,13 @@ def parse_request(use_case: UseCase, raw: Mapping[str, object]) -> dict[str, obj
     """The request as the service held it: timestamps are aware."""
     times = {field.name for field in use_case.request if field.type is RequestType.TIMESTAMP}
     return {name: datetime.fromisoformat(str(value)) if name in times else value for name, value in raw.items()}
+
+
+def keep(report: ParityReport, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(asdict(report)))
+    temporary.replace(path)
 
 
 def summary(report: ParityReport) -> str:

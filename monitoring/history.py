@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
 from monitoring.incidents import make_tables, num_unclaimed
@@ -117,9 +118,9 @@ def failures_seen_by_client(root: Path) -> list[int] | None:
         return [row[0] for row in connection.execute("SELECT sent_at_wall FROM requests WHERE failure IS NOT NULL")]
 
 
-def mismatches_found(root: Path) -> int | None:
-    """Of the last parity run that was kept; None if there was none."""
-    path = root / "parity.json"
+def mismatches_found(root: Path, use_case: str) -> int | None:
+    """Of the last parity run; None if there was none."""
+    path = lake.parity_report(root, use_case)
     return int(json.loads(path.read_text())["mismatched"]) if path.exists() else None
 
 

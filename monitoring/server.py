@@ -25,6 +25,7 @@ from monitoring.history import History, Numbers, failures_seen_by_client, mismat
 from monitoring.page import page
 
 USER = "flywheel"
+REFUSED = f"the monitoring token is missing or wrong: send it as bearer token, or as the password of user {USER}\n"
 CONTENT_TYPE_OF_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -37,7 +38,7 @@ class RequireToken:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not self.knows(Headers(scope=scope).get("authorization", "")):
-            answer = Response("the monitoring token is missing or wrong\n", 401, {"WWW-Authenticate": "Basic"})
+            answer = Response(REFUSED, 401, {"WWW-Authenticate": "Basic"})
             await answer(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -59,12 +60,13 @@ def decoded(credentials: str) -> bytes:
 
 
 def read_histories(settings: Settings) -> list[tuple[History, Numbers]]:
-    failed_at_wall, num_mismatches = failures_seen_by_client(settings.root), mismatches_found(settings.root)
+    failed_at_wall = failures_seen_by_client(settings.root)
     histories = [read_history(settings.control_database, name) for name in USE_CASES]
-    return [
-        (history, numbers_of(history, failed_at_wall=failed_at_wall, num_mismatches=num_mismatches))
-        for history in histories
+    numbers = [
+        numbers_of(history, failed_at_wall=failed_at_wall, num_mismatches=mismatches_found(settings.root, name))
+        for history, name in zip(histories, USE_CASES, strict=True)
     ]
+    return list(zip(histories, numbers, strict=True))
 
 
 def make_app(settings: Settings) -> Starlette:

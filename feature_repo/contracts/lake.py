@@ -46,3 +46,8 @@ def population(data_dir: Path, use_case: str) -> Path:
 def labels(data_dir: Path, use_case: str) -> Path:
     """What came of it: key fields, `label` (null: there will be none), `outcome`, `known_at`, by day of `known_at`."""
     return data_dir / "lake" / "gold" / f"{use_case}__labels"
+
+
+def parity_report(data_dir: Path, use_case: str) -> Path:
+    """What the last parity run found: `compared`, `mismatched` and a few examples, as JSON."""
+    return data_dir / "parity" / f"{use_case}.json"

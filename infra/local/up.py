@@ -15,12 +15,12 @@ from infra.settings import Settings
 
 
 def addresses(settings: Settings) -> str:
-    secrets = settings.root / "secrets"
+    secrets, monitoring = settings.root / "secrets", f"http://{settings.bind}:{settings.monitoring_port}"
     return (
         f"Airflow     {settings.airflow_url}  user admin, password in {secrets / 'airflow_password'}\n"
         f"MLflow      {settings.mlflow_url}  user flywheel, password in {secrets / 'mlflow_password'}\n"
         f"Service     http://{settings.bind}:{settings.serving_port}  key in {secrets / 'serving_api_key'}\n"
-        f"Monitoring  http://{settings.bind}:{settings.monitoring_port}  token in {secrets / 'monitoring_token'}\n"
+        f"Monitoring  {monitoring}  user flywheel, password in {secrets / 'monitoring_token'}\n"
     )
 
 

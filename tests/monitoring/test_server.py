@@ -4,6 +4,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from feature_repo import parity
+from feature_repo.contracts import lake
 from monitoring.server import make_app
 from tests.monitoring.world import DAY, START, Installation, draw
 
@@ -60,6 +62,16 @@ def test_metrics_tell_the_decision_and_skill(client: TestClient, bearer: dict[st
         "flywheel_failed_requests_per_promotion" not in families
         or not families["flywheel_failed_requests_per_promotion"].samples
     )
+
+
+def test_the_last_parity_run_is_a_metric(
+    client: TestClient, bearer: dict[str, str], installation: Installation
+) -> None:
+    name = "flywheel_training_serving_mismatches{"
+    assert name not in client.get("/metrics", headers=bearer).text
+    report = lake.parity_report(installation.settings.root, "flight_delay")
+    parity.keep(parity.ParityReport(compared=9, mismatched=2, behind=0, featureless=0, examples=()), report)
+    assert f'{name}use_case="flight_delay"}} 2.0' in client.get("/metrics", headers=bearer).text
 
 
 def test_odd_requests_make_no_series(client: TestClient, bearer: dict[str, str]) -> None:
