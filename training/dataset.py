@@ -1,7 +1,7 @@
 """The training set of one training: population, labels and vectors, split by time, kept with its digest.
 
 Everything is taken as of the training's admission, so that a command that was killed and runs again makes the same
-bytes. The gate's rows are the last, then those that stop and calibrate; nothing is ever fitted to the gate's again.
+bytes. The gate's rows are the last, before them come those that choose the epoch; nothing is fitted to the gate's.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from training.digest import digest_of
 from training.errors import UnfitData
 from training.population import read_population
 from training.spec import TrainingSpec
-from training.training_set import CALIBRATION, GATE, TRAIN, DatasetFacts, Part
+from training.training_set import GATE, HELD_OUT, TRAIN, DatasetFacts, Part
 from training.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def build_dataset(
 def split_intervals(spec: TrainingSpec, whole: DataInterval) -> dict[str, DataInterval]:
     """Raises UnfitData if the data is not longer than what is held out of training."""
     gate_start = whole.end - spec.contract.gate_window
-    calibration_start = gate_start - spec.split.calibration
-    if whole.start >= calibration_start:
-        held_out: timedelta = spec.contract.gate_window + spec.split.calibration
-        raise UnfitData(f"{spec.contract.name}: data of {whole} is not longer than the {held_out} that are held out")
+    held_out_start = gate_start - spec.split.held_out
+    if whole.start >= held_out_start:
+        left_out: timedelta = spec.contract.gate_window + spec.split.held_out
+        raise UnfitData(f"{spec.contract.name}: data of {whole} is not longer than the {left_out} that are held out")
     return {
-        TRAIN: DataInterval(start=whole.start, end=calibration_start),
-        CALIBRATION: DataInterval(start=calibration_start, end=gate_start),
+        TRAIN: DataInterval(start=whole.start, end=held_out_start),
+        HELD_OUT: DataInterval(start=held_out_start, end=gate_start),
         GATE: DataInterval(start=gate_start, end=whole.end),
     }
 
@@ -107,6 +107,6 @@ def check_fit(spec: TrainingSpec, parts: dict[str, Part], unlabelled: dict[str, 
         raise UnfitData(
             f"{spec.contract.name}: fewer than {needed.min_rows_per_class} rows of one class to train on ({counts})"
         )
-    for name in (CALIBRATION, GATE):
+    for name in (HELD_OUT, GATE):
         if not 0 < parts[name].num_positive < parts[name].num_rows:
             raise UnfitData(f"{spec.contract.name}: the rows of {name} do not have both classes ({counts})")

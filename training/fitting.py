@@ -31,7 +31,7 @@ from training.plots import draw_all
 from training.rows import Rows, rows_of
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
-from training.training_set import CALIBRATION, GATE, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
+from training.training_set import GATE, HELD_OUT, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
 from training.workspace import Workspace
 
 log = logger("training.fitting")
@@ -75,11 +75,11 @@ def make_version(
 ) -> ModelVersion:
     workspace = Workspace.of(settings.root, training.training_id)
     table = read_dataset(workspace, facts)
-    rows = {name: rows_in(table, spec, name) for name in (TRAIN, CALIBRATION, GATE)}
+    rows = {name: rows_in(table, spec, name) for name in (TRAIN, HELD_OUT, GATE)}
     log_inputs(client, run_id, spec, facts, workspace)
     model, vocabularies, history = fit(
         rows[TRAIN],
-        rows[CALIBRATION],
+        rows[HELD_OUT],
         model_spec=spec.model,
         spec=spec.fit,
         identity=identity,

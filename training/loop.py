@@ -39,7 +39,7 @@ def fit(
     checkpoint: Path,
     on_epoch: Callable[[Epoch], None],
 ) -> tuple[TabularModel, tuple[tuple[str, ...], ...], list[Epoch]]:
-    """Train on `train`, keep the epoch that is best on `held_out`, stop when it gets worse, calibrate there.
+    """Train on `train`, keep the epoch that is best on `held_out`.
 
     Returns the model on the CPU, the vocabulary of each categorical input, and the history.
     """
@@ -63,8 +63,6 @@ def fit(
     progress, best = load_checkpoint(checkpoint, identity, network, optimizer)
 
     for number in range(len(progress.history), spec.num_epochs):
-        if progress.history and number - progress.best.number > spec.patience:
-            break
         started = time.monotonic()
         torch.manual_seed(spec.seed * 1_000 + number + 1)
         order = torch.randperm(len(train)).to(device)
@@ -99,7 +97,6 @@ def fit(
         on_epoch(epoch)
 
     network.load_state_dict(best)
-    calibrate(model, predict_logits(model, held_out_set), held_out_set[3])
     return model.cpu().eval(), vocabularies, progress.history
 
 
@@ -134,18 +131,3 @@ def predict_logits(model: TabularModel, prepared: Batch) -> Tensor:
     model.ensemble.eval()
     batches = zip(*(torch.split(tensor, BLOCK) for tensor in prepared[:3]), strict=True)
     return torch.cat([model.ensemble(*batch).mean(0) for batch in batches])
-
-
-def calibrate(model: TabularModel, logits: Tensor, labels: Tensor) -> None:
-    """Platt scaling by Newton's method, in float64; a slope that would turn the order around is not taken."""
-    logits, labels = logits.double().cpu(), labels.double().cpu()
-    design = torch.stack([logits, torch.ones_like(logits)], dim=1)
-    parameters = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    for _ in range(20):
-        probability = torch.sigmoid(design @ parameters)
-        gradient = design.T @ (probability - labels)
-        curvature = design.T @ (design * (probability * (1 - probability)).unsqueeze(1))
-        parameters = parameters - torch.linalg.solve(curvature + 1e-6 * torch.eye(2, dtype=torch.float64), gradient)
-    if torch.isfinite(parameters).all() and parameters[0] > 0:
-        model.slope.fill_(float(parameters[0]))
-        model.intercept.fill_(float(parameters[1]))

@@ -40,7 +40,7 @@ Feature service `{facts.feature_service}`, digest `{facts.digest}`. Rows without
 |---|---|---|---|---|
 {parts}
 
-## Quality on the gate's rows, which neither training nor calibration touched
+## Quality on the gate's rows, which nothing in its training touched
 AUC {metrics.auc:.4f}, log loss {metrics.log_loss:.4f}, Brier {metrics.brier:.4f}, calibration error {metrics.ece:.4f};
 base rate {metrics.base_rate:.3f}.
 

@@ -1,4 +1,4 @@
-"""May this challenger replace what is served? Decided on rows that neither training nor calibration of it has touched.
+"""May this challenger replace what is served? Decided on rows that nothing in its training has touched.
 
 Rows of one day share weather and delays, so the day is what is resampled, not the row. With two weeks of days a
 percentile interval would be too short; the studentised bootstrap is not. The slices are judged by one bound that holds

@@ -32,11 +32,8 @@ class ModelSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
-    """At most `num_epochs`; `patience` of them in a row may be no better than the best on what is held out."""
-
     seed: int = 0
     num_epochs: int = 4
-    patience: int = 1
     batch_size: int = 1024
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
@@ -45,9 +42,9 @@ class FitSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSpec:
-    """By time: the last `contract.gate_window` are the gate's, `calibration` before them stops and calibrates."""
+    """By time: the last `contract.gate_window` are the gate's, `held_out` before them chooses the epoch."""
 
-    calibration: timedelta
+    held_out: timedelta
     min_rows: int
     min_rows_per_class: int
 

@@ -11,7 +11,7 @@ from training.digest import digest_of
 from training.errors import TrainingError
 from training.workspace import Workspace
 
-TRAIN, CALIBRATION, GATE = "train", "calibration", "gate"
+TRAIN, HELD_OUT, GATE = "train", "held_out", "gate"
 
 
 @dataclass(frozen=True, kw_only=True)

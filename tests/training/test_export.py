@@ -79,8 +79,8 @@ def test_a_graph_that_answers_otherwise_is_refused(
     rows = make_rows()
     network, vocabularies = trained(tmp_path, rows, model_spec, fit_spec)
     serialised = export(network, vocabularies, rows)
-    network.intercept += 0.001
     with torch.no_grad():
+        network.ensemble.output.bias.add_(0.001)
         shifted = network(torch.from_numpy(rows.numeric), codes_of(rows, vocabularies)).numpy()
     with pytest.raises(ExportRejected, match="differs from torch"):
         check_equal(serialised, rows, shifted)

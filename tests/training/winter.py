@@ -34,7 +34,7 @@ NAME = TRAINING.contract.name
 DELIVERED = DataInterval(start=datetime(2012, 12, 29, tzinfo=UTC), end=datetime(2013, 2, 18, tzinfo=UTC))
 NOW = datetime(2013, 2, 17, tzinfo=UTC)
 DAY = timedelta(days=1)
-SPLIT = SplitSpec(calibration=timedelta(days=7), min_rows=10_000, min_rows_per_class=500)
+SPLIT = SplitSpec(held_out=timedelta(days=7), min_rows=10_000, min_rows_per_class=500)
 # Wide and deep enough to learn what is there, in seconds.
 SPEC = replace(
     TRAINING,

@@ -16,7 +16,7 @@ from training.export import export
 from training.loop import fit
 from training.rows import Rows, rows_of
 from training.scoring import open_session, score
-from training.training_set import CALIBRATION, GATE, TRAIN
+from training.training_set import GATE, HELD_OUT, TRAIN
 from training.use_cases.flight_delay import TRAINING
 
 
@@ -56,11 +56,11 @@ def split(table: pa.Table, end: datetime) -> NDArray[np.object_]:
 
 def fit_until(table: pa.Table, end: datetime, folder: Path) -> Fitted:
     parts = split(table, end)
-    rows = {name: inputs_of(table.filter(pa.array(parts == name))) for name in (TRAIN, CALIBRATION, GATE)}
+    rows = {name: inputs_of(table.filter(pa.array(parts == name))) for name in (TRAIN, HELD_OUT, GATE)}
     folder.mkdir(parents=True)
     model, vocabularies, _ = fit(
         rows[TRAIN],
-        rows[CALIBRATION],
+        rows[HELD_OUT],
         model_spec=TRAINING.model,
         spec=TRAINING.fit,
         identity="test",

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tests.year.fitted import Fitted, between, fit_until, inputs_of
 from training.evaluate import Metrics, measure
-from training.training_set import CALIBRATION, GATE, TRAIN
+from training.training_set import GATE, HELD_OUT, TRAIN
 
 pytestmark = pytest.mark.long
 
@@ -35,7 +35,7 @@ MOST_TREES, PATIENCE = 800, 50
 
 def coded(fitted: Fitted) -> dict[str, NDArray[np.float32]]:
     """Each part as one matrix; a category's code is its place among the training rows' values, unseen is absent."""
-    rows = {name: inputs_of(fitted.part(name)) for name in (TRAIN, CALIBRATION, GATE)}
+    rows = {name: inputs_of(fitted.part(name)) for name in (TRAIN, HELD_OUT, GATE)}
     known = [
         {value: code for code, value in enumerate(np.unique(column.astype(str)))}
         for column in rows[TRAIN].categorical.T
@@ -58,7 +58,7 @@ def lightgbm_probabilities(fitted: Fitted) -> NDArray[np.float64]:
     num_numeric = inputs_of(fitted.part(GATE)).numeric.shape[1]
     categorical = list(range(num_numeric, matrices[TRAIN].shape[1]))
     train = lightgbm.Dataset(matrices[TRAIN], labels[TRAIN], categorical_feature=categorical)
-    held_out = lightgbm.Dataset(matrices[CALIBRATION], labels[CALIBRATION], reference=train)
+    held_out = lightgbm.Dataset(matrices[HELD_OUT], labels[HELD_OUT], reference=train)
     booster = lightgbm.train(
         SETTINGS,
         train,

@@ -10,7 +10,7 @@ TRAINING = TrainingSpec(
     # The instant itself only grows: the model sees it as slack against the scheduled departure.
     model=ModelSpec(excluded=("aircraft_back_at",)),
     fit=FitSpec(),
-    split=SplitSpec(calibration=timedelta(days=7), min_rows=20_000, min_rows_per_class=500),
+    split=SplitSpec(held_out=timedelta(days=7), min_rows=20_000, min_rows_per_class=500),
     gate=GateSpec(slices=("flight_origin", "flight_carrier")),
     admission=AdmissionSpec(cool_down=timedelta(days=10), budget=8, budget_period=timedelta(days=90)),
 )
