@@ -2,7 +2,8 @@
 
 The champion is trained on one half of the days, as training does it, and its thresholds come from that half; fortnights
 of the other half are then judged one after another as `python -m monitoring check` does. Each alarm starts a
-retraining on all days so far, and one more is asked for at the year's end, so that the gate is tried whatever alarms.
+retraining, and one more is asked for at the year's end, so that the gate is tried whatever alarms. It gets the newest
+days, as many as the champion had: with more of them a model is better in any year, and the gate rightly says so.
 A day of 2013 really has no weather for most of its hours: where it falls, a defect of the weather is rightly named.
 """
 
@@ -124,8 +125,8 @@ def judge_fortnight(rows: pa.Table, champion: Fitted, reference: Reference, seed
 
 
 def put_before_gate(table: pa.Table, end: datetime, champion: Fitted, folder: Path) -> promotion.Decision:
-    """A retraining on all days before `end`, judged on the rows that it left out."""
-    challenger = fit_until(between(table, BEGIN, end), end, folder)
+    """A retraining on the newest days before `end`, judged on the rows that it left out."""
+    challenger = fit_until(between(table, end - timedelta(days=HALF), end), end, folder)
     gate = challenger.part(GATE)
     first = gate["prediction_time"][0].as_py()
     part = Part(
