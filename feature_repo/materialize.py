@@ -38,7 +38,7 @@ def materialize(use_case: UseCase, store: OnlineStore, *, data_dir: Path, now: d
         rows = rows_at(view, data_dir, instant + use_case.lag)
         written = {key: row for key, row in rows.items() if held[view.name].get(key) != row}
         changes[view.name] = Change(written, frozenset(held[view.name].keys() - rows.keys()))
-    store.publish(instant, changes, after=watermark)
+    store.publish(instant, store.encode(changes), after=watermark)
     return instant, sum(len(change.written) + len(change.deleted) for change in changes.values())
 
 

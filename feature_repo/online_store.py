@@ -20,6 +20,7 @@ from infra.clock import from_microseconds, to_microseconds
 
 Key = tuple[str, ...]
 Values = tuple[Value, ...]
+Cell = tuple[bytes, str, bytes, int]
 
 WATERMARK = """
 CREATE TABLE IF NOT EXISTS flywheel_watermark (
@@ -50,6 +51,14 @@ class Change:
     written: Mapping[Key, Row]
     deleted: frozenset[Key]
     replaced: Mapping[Key, Values] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A change as the parameters of its two statements: what takes longer than to write them."""
+
+    deleted: list[tuple[bytes]]
+    written: list[Cell]
 
 
 class FencedOutError(OnlineStoreError):
@@ -102,7 +111,17 @@ class OnlineStore:
             for raw_key, (values, event_ts) in cells.items()
         }
 
-    def publish(self, instant: datetime, changes: Mapping[str, Change], *, after: datetime | None) -> None:
+    def encode(self, changes: Mapping[str, Change]) -> dict[str, Encoded]:
+        """What `publish` takes, made while nobody waits for it."""
+        return {
+            view.name: Encoded(
+                deleted=[(self.raw_key(view, key),) for key in sorted(changes[view.name].deleted)],
+                written=list(self.cells(view, changes[view.name])),
+            )
+            for view in self.contract.views
+        }
+
+    def publish(self, instant: datetime, encoded: Mapping[str, Encoded], *, after: datetime | None) -> None:
         """Raises FencedOutError if the watermark is no longer `after`; the store is then as it was."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
@@ -110,7 +129,7 @@ class OnlineStore:
             if found != after:
                 raise FencedOutError(f"{self.path}: expected the instant {after}, found {found}: another writer")
             for view in self.contract.views:
-                self.apply(view, changes[view.name])
+                self.write(view, encoded[view.name])
                 self.chaos(f"{view.name}_written")
             self.connection.execute(
                 "INSERT OR REPLACE INTO flywheel_watermark VALUES (?, ?, ?)",
@@ -123,14 +142,12 @@ class OnlineStore:
             raise
         self.chaos("committed")
 
-    def apply(self, view: FeatureViewContract, change: Change) -> None:
+    def write(self, view: FeatureViewContract, encoded: Encoded) -> None:
         table = f'"{table_name(view.name)}"'
-        self.connection.executemany(
-            f"DELETE FROM {table} WHERE entity_key = ?", [(self.raw_key(view, key),) for key in sorted(change.deleted)]
-        )
-        self.connection.executemany(UPSERT.format(table=table), self.cells(view, change))
+        self.connection.executemany(f"DELETE FROM {table} WHERE entity_key = ?", encoded.deleted)
+        self.connection.executemany(UPSERT.format(table=table), encoded.written)
 
-    def cells(self, view: FeatureViewContract, change: Change) -> Iterator[tuple[bytes, str, bytes, int]]:
+    def cells(self, view: FeatureViewContract, change: Change) -> Iterator[Cell]:
         """Feast keeps one row per feature; `event_ts` in seconds, as its own adapter writes it on a machine in UTC.
 
         Only what differs is written, so that the newest `event_ts` of a key's cells is when its row was written.

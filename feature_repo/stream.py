@@ -8,12 +8,13 @@ files and goes on from what the online store holds, instant by instant, so a kil
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.microbatch import MicroBatch, after_changes, find_changes
-from feature_repo.online_store import Change, FencedOutError, OnlineStore
+from feature_repo.online_store import Change, Encoded, FencedOutError, OnlineStore
 from feature_repo.sources import Source
 from feature_repo.transforms import Transforms
 from infra.clock import Clock
@@ -22,6 +23,15 @@ from infra.logs import logger
 log = logger(__name__)
 
 POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """An instant that is computed and waits for its lag: then only the writing is left."""
+
+    instant: datetime
+    changes: dict[str, Change]
+    encoded: dict[str, Encoded]
 
 
 class Stream:
@@ -41,21 +51,25 @@ class Stream:
         self.micro_batch = MicroBatch(transforms, sources, data_dir)
         self.store = OnlineStore(online_store, self.contract, chaos)
         self.watermark, self.held = self.store.contents()
-        self.prepared: tuple[datetime, dict[str, Change]] | None = None
+        self.prepared: Publication | None = None
 
     def advance(self) -> bool:
         now = self.clock.now()
         instant = self.next_instant(now)
         if now < instant:
             return False
-        if self.prepared is None or self.prepared[0] != instant:
-            self.micro_batch.take_deliveries(instant)
-            current = self.micro_batch.features_at(instant)
-            self.prepared = instant, find_changes(self.transforms, instant, self.held, current)
+        if self.prepared is None or self.prepared.instant != instant:
+            self.prepared = self.prepare(instant)
         if now < instant + self.contract.lag:
             return False
-        self.publish(*self.prepared)
+        self.publish(self.prepared)
         return True
+
+    def prepare(self, instant: datetime) -> Publication:
+        self.micro_batch.take_deliveries(instant)
+        current = self.micro_batch.features_at(instant)
+        changes = find_changes(self.transforms, instant, self.held, current)
+        return Publication(instant, changes, self.store.encode(changes))
 
     def next_instant(self, now: datetime) -> datetime:
         """The one after the watermark, so that missed instants are made up for in order; the newest in a new store.
@@ -67,10 +81,11 @@ class Stream:
             return newest_due
         return self.watermark + self.contract.step
 
-    def publish(self, instant: datetime, changes: dict[str, Change]) -> None:
+    def publish(self, publication: Publication) -> None:
+        instant, changes = publication.instant, publication.changes
         self.prepared = None
         try:
-            self.store.publish(instant, changes, after=self.watermark)
+            self.store.publish(instant, publication.encoded, after=self.watermark)
         except FencedOutError as error:
             log.warning("store_moved", reason=str(error))
             self.watermark, self.held = self.store.contents()

@@ -33,9 +33,9 @@ class ModelSpec:
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
     seed: int = 0
-    num_epochs: int = 4
+    num_epochs: int = 3
     batch_size: int = 1024
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 1e-2
     warm_up_share: float = 0.05
 

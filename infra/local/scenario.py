@@ -1,7 +1,8 @@
 """The steps of a demo, from an installation that was just made to the figures of its report.
 
-The winter is history: it is brought in at once and the first model is trained on it. From then on the world goes by
-hour by hour, and once in a fortnight the workflows run; whatever else happens, happens because the platform decided so.
+Winter and spring are history: they are brought in at once and the first model is trained on them. From then on the
+world goes by hour by hour, and once in a fortnight the workflows run; whatever else happens, happens because the
+platform decided so.
 """
 
 import json
@@ -42,11 +43,11 @@ PARITY_SAMPLE = 1000
 class Plan:
     """What is played: history up to `start`, then rounds of `round_length`; `until` leaves out later rounds."""
 
-    start: datetime = datetime(2013, 4, 1, tzinfo=UTC)
+    start: datetime = datetime(2013, 5, 13, tzinfo=UTC)
     round_length: timedelta = timedelta(days=14)
-    num_rounds: int = 9
+    num_rounds: int = 6
     until: datetime = datetime(2014, 1, 1, tzinfo=UTC)
-    requests_per_day: int = 480
+    requests_per_day: int = 720
     seed: int = 1
 
     @property
@@ -102,7 +103,7 @@ class Demo:
 
     def start_servers(self) -> None:
         """Start every server but the micro-batch; while they start, bring in what was delivered before the replay."""
-        with self.screen.stage("processes, and the winter's history"):
+        with self.screen.stage("processes, and the history"):
             self.supervisor.start(*(name for name in self.supervisor.commands if name != STREAM))
             self.bring_history()
             self.supervisor.wait()

@@ -1,4 +1,8 @@
-"""Who asks what and when: a seeded sample of each day's scheduled flights, each two hours before its departure.
+"""Who asks what and when: a seeded sample of each day's scheduled flights, about two hours before each departure.
+
+The client looks every ten minutes for flights that leave in two hours, as a board at an airport would, and asks about
+those at once. It looks when instants are published, so no answer rests on an older instant than two hours before the
+departure would give.
 
 The sample is drawn by day from the flights that were scheduled, never from how they turned out, and a day's draw
 depends on the seed and the day alone: a longer demo asks the same questions on the days it shares with a shorter one.
@@ -13,14 +17,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from feature_repo.contracts.base import UseCase
 from infra.clock import from_microseconds, to_microseconds
 from infra.local.world import microseconds
 
 AHEAD = timedelta(hours=2)
+EVERY = timedelta(minutes=10)
 ENTITY = ("carrier", "flight", "origin", "scheduled_departure")
 DAY_MICROSECONDS = 86_400_000_000
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +64,17 @@ def plan_requests(
     `flights` is the feed's source of that name. A flight scheduled twice is asked about once.
     """
     scheduled = flights.filter(pc.equal(flights["event"], "scheduled"))
-    asked_at = microseconds(scheduled, "scheduled_departure") - AHEAD // timedelta(microseconds=1)
+    asked_at = look_before(use_case, microseconds(scheduled, "scheduled_departure") - AHEAD // MICROSECOND)
     inside = (asked_at >= to_microseconds(start)) & (asked_at < to_microseconds(end))
     candidates = scheduled.append_column("asked_at", pa.array(asked_at)).filter(pa.array(inside))
     chosen = sample_by_day(in_order(distinct(candidates)), per_day, seed)
     return Schedule([planned(use_case, number, row) for number, row in enumerate(as_json_values(chosen).to_pylist())])
+
+
+def look_before(use_case: UseCase, moments: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The last look at or before each moment, in microseconds; a look falls on every instant's publication."""
+    lag, every = use_case.lag // MICROSECOND, EVERY // MICROSECOND
+    return (moments - lag) // every * every + lag
 
 
 def distinct(rows: pa.Table) -> pa.Table:

@@ -121,7 +121,7 @@ def test_a_second_writer_is_fenced_out(installed: Path) -> None:
     current = {name: {key: row.values for key, row in rows.items()} for name, rows in held.items()}
     changes = find_changes(TRANSFORMS, flown.START, held, current)
     with pytest.raises(FencedOutError, match="another writer"):
-        other.publish(flown.START + flown.HOUR, changes, after=flown.START)
+        other.publish(flown.START + flown.HOUR, other.encode(changes), after=flown.START)
     assert playing.store.watermark() == flown.START + flown.HOUR
 
 

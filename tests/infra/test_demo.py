@@ -68,20 +68,20 @@ def test_the_whole_demo_asks_sixty_thousand_times_in_at_most_fifteen_rounds() ->
     days = (whole.rounds[-1].end - whole.start) / timedelta(days=1)
     assert len(whole.rounds) <= 15
     assert days * whole.requests_per_day >= 60_000
-    assert whole.rounds[0].start == datetime(2013, 4, 1, tzinfo=UTC)
+    assert whole.rounds[0].start == datetime(2013, 5, 13, tzinfo=UTC)
     assert [first.end for first in whole.rounds[:-1]] == [following.start for following in whole.rounds[1:]]
 
 
 def test_options_change_what_they_name_and_nothing_else() -> None:
     assert len(plan(rounds=3).rounds) == 3
-    assert plan(until=datetime(2013, 5, 1)).rounds[-1].end == datetime(2013, 4, 29, tzinfo=UTC)  # noqa: DTZ001
+    assert plan(until=datetime(2013, 6, 20)).rounds[-1].end == datetime(2013, 6, 10, tzinfo=UTC)  # noqa: DTZ001
     assert plan(short=True, requests_per_day=7).requests_per_day == 7
     assert plan(short=True).start == SHORT.start
 
 
 def test_a_plan_without_a_round_is_refused_with_the_first_possible_end() -> None:
-    with pytest.raises(InstallationError, match="the first ends at 2013-04-15"):
-        plan(until=datetime(2013, 4, 2, tzinfo=UTC))
+    with pytest.raises(InstallationError, match="the first ends at 2013-05-27"):
+        plan(until=datetime(2013, 5, 14, tzinfo=UTC))
 
 
 def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:

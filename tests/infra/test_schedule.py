@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from feature_repo.contracts import USE_CASES
+from infra.clock import from_microseconds
 from infra.local.schedule import Schedule, by_moment, plan_requests
 
 USE_CASE = USE_CASES["flight_delay"]
@@ -40,12 +41,21 @@ def plan(*, end: datetime = END, per_day: int = 50, seed: int = 1) -> Schedule:
     return plan_requests(USE_CASE, flights(), start=START, end=end, per_day=per_day, seed=seed)
 
 
-def test_a_flight_is_asked_about_once_two_hours_before_its_departure() -> None:
+def test_a_flight_is_asked_about_once_at_the_last_look_two_hours_before_its_departure() -> None:
     requests = plan(per_day=1000).requests
-    assert len({request.entity for request in requests}) == len(requests) == 3 * 24 * 60 // 7
+    assert len({request.entity for request in requests}) == len(requests) == 3 * 24 * 60 // 7 - 1
     for request in requests:
         departure = datetime.fromisoformat(json.loads(request.body)["scheduled_departure"])
-        assert request.asked_at == (departure - timedelta(hours=2)).timestamp() * 1e6
+        asked_at = from_microseconds(request.asked_at)
+        assert timedelta(hours=2) <= departure - asked_at < timedelta(hours=2, minutes=10)
+        assert asked_at.minute % 10 == 5
+
+
+def test_a_look_finds_the_instant_that_two_hours_before_the_departure_would_find() -> None:
+    for request in plan(per_day=1000).requests:
+        departure = datetime.fromisoformat(json.loads(request.body)["scheduled_departure"])
+        asked_at, planned_at = from_microseconds(request.asked_at), departure - timedelta(hours=2)
+        assert USE_CASE.floor(asked_at - USE_CASE.lag) == USE_CASE.floor(planned_at - USE_CASE.lag)
 
 
 def test_a_day_has_its_number_of_requests_in_order() -> None:
@@ -68,7 +78,7 @@ def test_a_body_is_the_contracts_request_and_keeps_missing_values() -> None:
 
 
 def test_requests_of_the_same_instant_form_one_group() -> None:
-    requests = plan().requests[:3]
-    groups = by_moment([requests[0], requests[0], requests[1], requests[2]])
-    assert [len(group) for _, group in groups] == [2, 1, 1]
+    requests = plan().requests
+    groups = by_moment([requests[0], requests[0], requests[-1]])
+    assert [len(group) for _, group in groups] == [2, 1]
     assert [moment for moment, _ in groups] == sorted(moment for moment, _ in groups)

@@ -79,7 +79,7 @@ def test_what_the_micro_batch_publishes_is_what_the_service_reads(tmp_path: Path
         row = Row(values, INSTANT + FLIGHT_DELAY.lag)
         changes[view.name] = Change({tuple(request[key] for key in view.join_keys): row}, frozenset())
     store = OnlineStore(tmp_path / "online_store.db", FLIGHT_DELAY)
-    store.publish(INSTANT, changes, after=None)
+    store.publish(INSTANT, store.encode(changes), after=None)
     clock = ReplayClock(tmp_path / "clock")
     clock.advance(INSTANT + FLIGHT_DELAY.lag)
 
