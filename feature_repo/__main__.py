@@ -24,6 +24,7 @@ from infra import one_shot
 from infra.clock import EPOCH
 from infra.logs import configure_logs
 from infra.settings import Settings
+from infra.whole_file import whole_file
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -66,9 +67,8 @@ def reference(use_case: UseCaseName) -> None:
     for name, table in declarations_of(use_case).REFERENCES().items():
         path = lake.reference(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        pyarrow.parquet.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
+        with whole_file(path) as unfinished:
+            pyarrow.parquet.write_table(table, unfinished, compression="zstd")
         typer.echo(f"{path}: {table.num_rows} rows")
 
 

@@ -17,6 +17,7 @@ from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError
 from feature_repo.sources import DELIVERED_AT, Source
+from infra.whole_file import whole_file
 
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
 
@@ -26,9 +27,8 @@ def write_delivery(data_dir: Path, source: str, delivered_before: datetime, rows
     folder = lake.landing(data_dir, source)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{delivered_before.astimezone(UTC).strftime(NAME_FORMAT)}.parquet"
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(rows, temporary, compression="zstd")
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        pq.write_table(rows, unfinished, compression="zstd")
     return path
 
 

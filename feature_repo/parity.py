@@ -22,6 +22,7 @@ from feature_repo.errors import ParityError
 from feature_repo.feast_sdk import FeatureStore
 from feature_repo.offline import AS_OF, historical_features
 from infra.clock import from_microseconds, to_microseconds
+from infra.whole_file import whole_file
 
 STALE_AFTER_STEPS = 3
 MAX_EXAMPLES = 10
@@ -158,9 +159,8 @@ def parse_request(use_case: UseCase, raw: Mapping[str, object]) -> dict[str, obj
 
 def keep(report: ParityReport, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(asdict(report)))
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(asdict(report)))
 
 
 def summary(report: ParityReport) -> str:

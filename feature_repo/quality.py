@@ -5,28 +5,14 @@ sentence that said why.
 """
 
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 from rich.table import Table
 
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import DDL
+from feature_repo.contracts.control import control
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
-
-
-@contextmanager
-def control(path: Path) -> Iterator[sqlite3.Connection]:
-    """The control database in one transaction, its tables made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=30)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(DDL)
-        with connection:
-            yield connection
 
 
 def record(database: Path, use_case: str, source: str, interval: DataInterval, report: Report) -> None:

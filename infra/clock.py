@@ -4,10 +4,11 @@ Time-to-live, feature age, label maturity, windows, cool-downs and release steps
 incidents do not, they are wall time.
 """
 
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
+
+from infra.whole_file import whole_file
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -38,9 +39,8 @@ class ReplayClock:
         now = self.now() if self.path.exists() else moment
         if moment < now:
             raise ValueError(f"the replay clock cannot go back from {now.isoformat()} to {moment.isoformat()}")
-        temporary = self.path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(moment.astimezone(UTC).isoformat())
-        temporary.replace(self.path)
+        with whole_file(self.path) as unfinished:
+            unfinished.write_text(moment.astimezone(UTC).isoformat())
 
 
 def clock_at(address: str) -> Clock:

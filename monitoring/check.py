@@ -11,15 +11,16 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from feature_repo.contracts import USE_CASES
-from feature_repo.contracts.base import DataInterval, UseCase
+from feature_repo.contracts import serving_port
+from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.control import control
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
 from monitoring.decision import GROUPS, Judgement, judge
 from monitoring.defects import Defect, SourceQuality, find_defects, read_quality
 from monitoring.drift import DriftVerdict, judge_drift
 from monitoring.estimate import Estimate, estimate_performance
-from monitoring.incidents import control, make_tables, raise_alarm, settle_quiet
+from monitoring.incidents import make_tables, raise_alarm, settle_quiet
 from monitoring.package import Model, load_served_model
 from monitoring.performance import PerformanceVerdict, judge_performance
 from monitoring.reference import Reference, read_reference
@@ -50,12 +51,6 @@ class Findings:
     judgement: Judgement
 
 
-def serving_port(settings: Settings, use_case: UseCase) -> int:
-    """The first use case's service has the port of the settings, each next one adds 1."""
-    names = list(USE_CASES)
-    return settings.serving_port + (names.index(use_case.name) if use_case.name in names else 0)
-
-
 def check(
     settings: Settings,
     spec: MonitoringSpec,
@@ -69,7 +64,7 @@ def check(
     """
     started = time.monotonic()
     make_tables(settings.control_database)
-    version = served_version(settings, spec.contract, port=serving_port(settings, spec.contract))
+    version = served_version(settings, spec.contract, port=serving_port(settings.serving_port, spec.contract.name))
     reference = read_reference(settings, spec, version, load_model=load_model)
     findings = find(settings, spec, reference, now=now)
     return write(settings, spec, findings, now=now, started=started)

@@ -11,10 +11,10 @@ from pathlib import Path
 import httpx
 
 from feature_repo.contracts.base import DataInterval, UseCase
+from feature_repo.contracts.control import control
 from infra.logs import logger
 from infra.settings import Settings
 from monitoring.answers import read_answers, read_outcomes
-from monitoring.incidents import control
 from monitoring.package import Model, load_served_model
 from monitoring.reference import Reference, read_reference
 from monitoring.report import write_report

@@ -5,15 +5,14 @@ alarms again adds nothing, except that a training which ended without a release 
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import DDL, IncidentState, TrainingState, incident_id
+from feature_repo.contracts.control import IncidentState, TrainingState, control, incident_id
 from infra.clock import to_microseconds
 
 if TYPE_CHECKING:  # the command that asks the inbox needs nothing of what judges
@@ -28,22 +27,6 @@ class Incident:
     alert_group: str
     state: str
     asked: bool
-
-
-@contextmanager
-def control(path: Path) -> Iterator[sqlite3.Connection]:
-    """The control database in one immediate transaction, its tables made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(DDL)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
 
 
 def make_tables(path: Path) -> None:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.base import ColumnType, UseCase
 from infra.settings import Settings
+from infra.whole_file import whole_file
 from monitoring.answers import read_parquet, strings
 from monitoring.errors import ReferenceMissing
 from monitoring.package import Model, load_served_model
@@ -89,9 +90,8 @@ def read_reference(
             spec, dataset_path(settings.root, served.training_id), load_model(settings, served.run_id)
         )
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
+        with whole_file(path) as unfinished:
+            pq.write_table(table, unfinished, compression="zstd")
     return reference_of(spec, served, read_parquet(path))
 
 

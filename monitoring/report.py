@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.whole_file import whole_file
 from monitoring.drift import ColumnDrift, DriftVerdict
 from monitoring.sample import Sample
 
@@ -77,9 +78,8 @@ def _write_report(
     ]
     run = Report(metrics, metadata={"title": title}, include_tests=True).run(*datasets)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    run.save_html(str(temporary))
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        run.save_html(str(unfinished))
     return [evidently_column(metric, test) for metric, test in zip(*parts_of(run.dict()), strict=True)]
 
 

@@ -8,18 +8,13 @@ import socket
 import sys
 from pathlib import Path
 
-from feature_repo.contracts import USE_CASES
+from feature_repo.contracts import serving_port
 from infra.settings import Settings, child_environment
 from serving.errors import ServingError
 from serving.keys import read_verification_key
 
 KEEP_ALIVE_SECONDS = 75
 GRACEFUL_SHUTDOWN_SECONDS = 15
-
-
-def port_of(settings: Settings, use_case: str) -> int:
-    """The first use case has `serving_port`, each further one the next."""
-    return settings.serving_port + list(USE_CASES).index(use_case)
 
 
 def service_address(use_case: str) -> str:
@@ -30,7 +25,7 @@ def service_address(use_case: str) -> str:
 def command(settings: Settings, use_case: str) -> list[str]:
     return [
         *(sys.executable, "-m", "bentoml", "serve", service_address(use_case)),
-        *("--host", settings.bind, "--port", str(port_of(settings, use_case))),
+        *("--host", settings.bind, "--port", str(serving_port(settings.serving_port, use_case))),
         *("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)),
         *("--timeout-graceful-shutdown", str(GRACEFUL_SHUTDOWN_SECONDS)),
     ]
@@ -47,7 +42,7 @@ def check(settings: Settings, use_case: str) -> None:
     for name in ("serving_api_key", "mlflow_reader_password"):
         settings.secret(name)
     read_verification_key(settings.root / "secrets" / "model_verification_key")
-    address = (settings.bind, port_of(settings, use_case))
+    address = (settings.bind, serving_port(settings.serving_port, use_case))
     with socket.socket(socket.AF_INET6 if ":" in settings.bind else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -4,23 +4,21 @@ The one place besides a person's hand that sets `champion`. The package is verif
 loader first, so that a version which the service would refuse never gets the alias.
 """
 
-import sqlite3
 import time
 import uuid
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
 
+from feature_repo.contracts import serving_port
 from feature_repo.contracts.base import UseCase
-from feature_repo.contracts.control import DDL, IncidentState
+from feature_repo.contracts.control import IncidentState, control
 from feature_repo.contracts.model_package import CHALLENGER, CHAMPION
 from infra.clock import to_microseconds
 from infra.settings import Settings
 from serving.errors import NothingToRelease, PackageRefused, ReleaseFailed
 from serving.incidents import refusal_of
-from serving.launch import port_of
 from serving.model_store import ModelStore
 from serving.registry import ModelVersion, Registry
 
@@ -105,7 +103,7 @@ def promote(registry: Registry, challenger: ModelVersion, reason: str) -> int:
 
 def wait_until_served(use_case: UseCase, settings: Settings, registry: Registry, challenger: ModelVersion) -> int:
     """When the service was first seen to serve the version."""
-    url = f"http://{settings.bind}:{port_of(settings, use_case.name)}"
+    url = f"http://{settings.bind}:{serving_port(settings.serving_port, use_case.name)}"
     headers = {"Authorization": f"Bearer {settings.secret('serving_api_key')}"}
     deadline = time.monotonic() + SERVED_WITHIN_SECONDS
     problem = "it was never asked"
@@ -135,8 +133,7 @@ def ask(client: httpx.Client, version: str) -> str:
 
 def unfinished_release(settings: Settings, challenger: ModelVersion) -> Unfinished | None:
     """A release of this version that set the alias and then ended too early: it is waited for, not done again."""
-    with closing(sqlite3.connect(settings.control_database, timeout=30)) as connection, connection:
-        connection.executescript(DDL)
+    with control(settings.control_database) as connection:
         found = connection.execute(
             "SELECT release_id, alias_set_at_wall FROM releases WHERE use_case = ? AND model_version = ? "
             "AND set_by = ? AND served_at_wall IS NULL ORDER BY alias_set_at_wall DESC",
@@ -148,7 +145,7 @@ def unfinished_release(settings: Settings, challenger: ModelVersion) -> Unfinish
 def record_alias(settings: Settings, challenger: ModelVersion, alias_set_at: int, reason: str) -> Unfinished:
     release_id, training_id = str(uuid.uuid4()), challenger.tags.get("training_id")
     row = (release_id, challenger.name, challenger.version, training_id, RELEASER, alias_set_at, reason)
-    with closing(sqlite3.connect(settings.control_database, timeout=30)) as connection, connection:
+    with control(settings.control_database) as connection:
         connection.execute(
             "INSERT INTO releases (release_id, use_case, model_version, training_id, set_by, alias_set_at_wall, reason)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -160,7 +157,7 @@ def record_alias(settings: Settings, challenger: ModelVersion, alias_set_at: int
 def record_served(settings: Settings, release_id: str, challenger: ModelVersion, served_at: int) -> None:
     """The release's end, and the incidents that asked for it."""
     now, training_id = to_microseconds(settings.make_clock().now()), challenger.tags.get("training_id")
-    with closing(sqlite3.connect(settings.control_database, timeout=30)) as connection, connection:
+    with control(settings.control_database) as connection:
         connection.execute("UPDATE releases SET served_at_wall = ? WHERE release_id = ?", (served_at, release_id))
         connection.execute(
             "UPDATE incidents SET state = ?, model_version = ?, updated_at = ? "

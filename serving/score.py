@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from feature_repo.contracts.base import UseCase
 from infra.clock import to_microseconds
 from infra.settings import Settings
+from infra.whole_file import whole_file
 from serving.errors import PackageRefused
 from serving.model import Model
 from serving.model_store import ModelStore
@@ -33,13 +34,11 @@ def score(
 ) -> int:
     """Writes `prediction_id, probability` of every logged prediction requested in [start, end); returns how many."""
     model = load_version(use_case, settings, version)
-    temporary = out.with_name(out.name + ".unfinished")
     num_rows = 0
-    with pq.ParquetWriter(temporary, SCHEMA) as writer:
+    with whole_file(out) as unfinished, pq.ParquetWriter(unfinished, SCHEMA) as writer:
         for ids, vectors in logged_vectors(use_case, settings, start, end):
             writer.write_table(pa.table([ids, model.predict(vectors)], schema=SCHEMA))
             num_rows += len(ids)
-    temporary.replace(out)
     return num_rows
 
 

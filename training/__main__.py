@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from feature_repo.contracts import use_case_named
-from feature_repo.contracts.control import TrainingState
+from feature_repo.contracts.control import TrainingState, control
 from infra import one_shot
 from infra.logs import configure_logs
 from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
-from training.control import Training, control, end, the_open_training, trainings
+from training.control import Training, end, the_open_training, trainings
 from training.errors import Refused, TrainingError, UnfitData
 from training.spec import TrainingSpec
 from training.workspace import Workspace

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feature_repo.contracts.control import Cause, IncidentState, TrainingState, incident_id
+from feature_repo.contracts.control import Cause, IncidentState, TrainingState, control, incident_id
 from infra.clock import to_microseconds
-from training.control import Training, control, open_training, trainings
+from training.control import Training, open_training, trainings
 from training.errors import NotAdmitted
 from training.spec import TrainingSpec
 

@@ -14,6 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from infra.whole_file import whole_file
+
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
@@ -42,12 +44,11 @@ def save_checkpoint(
     tensors |= {f"best.{name}": value for name, value in best.items()}
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items()}
-    temporary = path.with_suffix(f".{os.getpid()}")
     on_cpu = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    save_file(on_cpu, temporary, metadata={"progress": json.dumps(asdict(progress))})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        save_file(on_cpu, unfinished, metadata={"progress": json.dumps(asdict(progress))})
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
 
 
 def load_checkpoint(

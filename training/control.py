@@ -5,13 +5,11 @@ Every change is one immediate transaction, so that two commands started at once 
 
 import json
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from feature_repo.contracts.control import DDL, IncidentState, TrainingState
+from feature_repo.contracts.control import IncidentState, TrainingState, control
 from infra.clock import from_microseconds, to_microseconds
 from training.errors import Refused
 
@@ -29,22 +27,6 @@ class Training:
     model_version: str | None
     gate: dict[str, object] | None
     reason: str
-
-
-@contextmanager
-def control(path: Path) -> Iterator[sqlite3.Connection]:
-    """One immediate transaction on the control database, its tables made if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(DDL)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
 
 
 def trainings(connection: sqlite3.Connection, use_case: str) -> list[Training]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.base import DataInterval
 from infra.clock import to_microseconds
+from infra.whole_file import whole_file
 from training.control import Training
 from training.digest import digest_of
 from training.errors import UnfitData
@@ -42,9 +43,8 @@ def build_dataset(
     from training.features import add_vectors  # and Feast with it: seconds that a refusal does not wait for
 
     table = add_vectors(open_store(), spec.contract, population.rows).append_column("split", pa.array(split))
-    temporary = workspace.dataset.with_suffix(".writing")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(workspace.dataset)
+    with whole_file(workspace.dataset) as unfinished:
+        pq.write_table(table, unfinished, compression="zstd")
     facts = DatasetFacts(
         digest=digest_of(table),
         feature_service=spec.contract.feature_service,

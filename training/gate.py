@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from numpy.typing import NDArray
 
-from feature_repo.contracts import USE_CASES
+from feature_repo.contracts import USE_CASES, serving_port
 from feature_repo.contracts.base import UseCase
 from feature_repo.contracts.control import TrainingState
 from feature_repo.contracts.model_package import CHALLENGER, CHAMPION
@@ -114,9 +114,9 @@ def find_incumbent(
 
 def served_version(settings: Settings, use_case: UseCase) -> str | None:
     """What the use case's service says that it serves; None if no service answers."""
-    port = settings.serving_port + list(USE_CASES).index(use_case.name) if use_case.name in USE_CASES else None
-    if port is None:
+    if use_case.name not in USE_CASES:
         return None
+    port = serving_port(settings.serving_port, use_case.name)
     try:
         answer = httpx.get(
             f"http://{settings.bind}:{port}/info",

@@ -6,11 +6,12 @@ done. The lock is the kernel's, so that it ends with its process, also after kil
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from infra.whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,5 @@ class Workspace:
 
 
 def write_json(path: Path, value: object) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -12,3 +12,8 @@ def use_case_named(name: str) -> UseCase:
         return USE_CASES[name]
     except KeyError as error:
         raise ValueError(f"no use case {name!r}; there are: {', '.join(sorted(USE_CASES))}") from error
+
+
+def serving_port(first: int, use_case: str) -> int:
+    """The port of a use case's service: the first one's, and for each further use case the next. Raises ValueError."""
+    return first + list(USE_CASES).index(use_case_named(use_case).name)

@@ -5,9 +5,13 @@ SQLite and PostgreSQL. Times are integer microseconds since the epoch, UTC; `_wa
 the Clock's.
 """
 
+import sqlite3
 import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 NAMESPACE = uuid.UUID("6f0cbd0e-2f3c-5d3a-9a53-6f1d6a3f7f10")
 
@@ -119,3 +123,19 @@ CREATE TABLE IF NOT EXISTS monitoring_results (
     PRIMARY KEY (use_case, window_start, window_end)
 );
 """
+
+
+@contextmanager
+def control(path: Path) -> Iterator[sqlite3.Connection]:
+    """One immediate transaction on the control database, its tables made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(DDL)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")

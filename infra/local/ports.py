@@ -6,19 +6,14 @@ Asked first, because a server of another installation on the same port would ans
 import errno
 import socket
 
-from feature_repo.contracts import USE_CASES
+from feature_repo.contracts import USE_CASES, serving_port
 from infra.local.errors import InstallationError
 from infra.settings import Settings
 
 
-def serving_port(settings: Settings, use_case: str) -> int:
-    """The first use case has `serving_port`, each further one the next."""
-    return settings.serving_port + list(USE_CASES).index(use_case)
-
-
 def ports_by_setting(settings: Settings) -> dict[str, list[int]]:
     return {
-        "FLYWHEEL_SERVING_PORT": [serving_port(settings, name) for name in USE_CASES],
+        "FLYWHEEL_SERVING_PORT": [serving_port(settings.serving_port, name) for name in USE_CASES],
         "FLYWHEEL_MLFLOW_PORT": [settings.mlflow_port],
         "FLYWHEEL_AIRFLOW_PORT": [settings.airflow_port],
         "FLYWHEEL_MONITORING_PORT": [settings.monitoring_port],

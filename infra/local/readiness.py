@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 
 import httpx
 
-from feature_repo.contracts import USE_CASES
+from feature_repo.contracts import USE_CASES, serving_port
 from infra.local.airflow import AirflowClient, dag_ids
 from infra.local.errors import AirflowError
-from infra.local.ports import serving_port
 from infra.local.processes import Readiness
 from infra.settings import Settings
 
@@ -58,7 +57,8 @@ def has_parsed(client: AirflowClient) -> Readiness:
 def readiness(settings: Settings, client: AirflowClient) -> dict[str, Readiness]:
     """By the names of the Procfile. A stream has no port: it is ready when it runs."""
     by_use_case = {
-        f"serving.{name}": answers(f"http://{settings.bind}:{serving_port(settings, name)}/livez") for name in USE_CASES
+        f"serving.{name}": answers(f"http://{settings.bind}:{serving_port(settings.serving_port, name)}/livez")
+        for name in USE_CASES
     }
     return {
         "mlflow": answers(f"{settings.mlflow_url}/health"),

@@ -21,6 +21,7 @@ from infra.local import evidence
 from infra.local.evidence import Failure, Judgement, Places, ReleasedVersion, TrainingOutcome
 from infra.local.ledger import Round
 from infra.local.scores import Floats, area_under_curve, mean_log_loss
+from infra.whole_file import whole_file
 
 ALARMS = (Cause.PERFORMANCE, Cause.DRIFT)
 WON, LOST = {TrainingState.PASSED}, {TrainingState.GATE_REFUSED}
@@ -99,9 +100,8 @@ class Report:
     numbers: Numbers
 
     def write(self, path: Path) -> None:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
-        temporary.replace(path)
+        with whole_file(path) as unfinished:
+            unfinished.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n")
 
 
 def make_report(places: Places, parity: Parity, *, duration_seconds: float) -> Report:

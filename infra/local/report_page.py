@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from infra.local import evidence
 from infra.local.evidence import Places
 from infra.local.report import Interval, Report, numbers
+from infra.whole_file import whole_file
 
 LOOP, FROZEN, MARK = "#1f6feb", "#8b949e", "#d1242f"
 STYLE = """
@@ -32,9 +33,8 @@ figure { margin: 1.5rem 0 } figcaption { color: #59636e } svg { max-width: 100%;
 
 
 def write_page(report: Report, places: Places, path: Path) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(page_of(report, places))
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(page_of(report, places))
 
 
 def page_of(report: Report, places: Places) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from feature_repo.contracts import use_case_named
+from feature_repo.contracts import serving_port, use_case_named
 from feature_repo.contracts.base import DataInterval
 from infra.clock import ReplayClock
 from infra.local import evidence
@@ -21,7 +21,6 @@ from infra.local.client import PredictionClient
 from infra.local.errors import AirflowError, InstallationError
 from infra.local.evidence import Places
 from infra.local.ledger import Ledger, Round
-from infra.local.ports import serving_port
 from infra.local.processes import Supervisor
 from infra.local.replay import DAY, Replay, Watermark
 from infra.local.report import Parity, Report, make_report
@@ -148,7 +147,7 @@ class Demo:
     def make_replay(self) -> Replay:
         plan, settings = self.plan, self.settings
         flights, end = self.world.sources["flights"].rows, plan.rounds[-1].end + DAY
-        per_day, host, port = plan.requests_per_day, settings.bind, serving_port(settings, NAME)
+        per_day, host, port = plan.requests_per_day, settings.bind, serving_port(settings.serving_port, NAME)
         return Replay(
             use_case=USE_CASE,
             data_dir=settings.root,

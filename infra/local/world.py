@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.lake import landing
 from infra.clock import from_microseconds, to_microseconds
+from infra.whole_file import whole_file
 
 HOUR = timedelta(hours=1)
 HOUR_MICROSECONDS = 3_600_000_000
@@ -123,7 +124,6 @@ def land(data_dir: Path, source: str, moment: datetime, rows: pa.Table) -> Path:
     folder = landing(data_dir, source)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{moment.strftime(FILE_NAME)}.parquet"
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(rows, temporary, compression="zstd")
-    temporary.replace(path)
+    with whole_file(path) as unfinished:
+        pq.write_table(rows, unfinished, compression="zstd")
     return path

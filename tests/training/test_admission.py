@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo.contracts.control import Cause, IncidentState, TrainingState, incident_id
+from feature_repo.contracts.control import Cause, IncidentState, TrainingState, control, incident_id
 from infra.clock import to_microseconds
 from training.admission import Admission, admit, switch
-from training.control import control, end, incidents_of
+from training.control import end, incidents_of
 from training.errors import NotAdmitted
 from training.spec import TrainingSpec
 from training.use_cases.flight_delay import TRAINING
