@@ -33,6 +33,7 @@ class IncidentRow:
     opened_at_wall: int
     state: str
     reason: str
+    outcome: str
     training_id: str | None
     model_version: str | None
 
@@ -44,6 +45,7 @@ class TrainingRow:
     admitted_at: int
     model_version: str | None
     reason: str
+    outcome: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,6 +199,7 @@ def incidents_table(incidents: Sequence[IncidentRow]) -> str:
                 cell(escape(row.alert_group)),
                 cell(badge(row.state)),
                 cell(escape(row.reason), "why"),
+                cell(escape(row.outcome), "why"),
                 cell(escape(row.training_id or "–"), "t"),
                 cell(escape(row.model_version or "–"), "n"),
                 cell(f"<code>{escape(row.incident_id)}</code>"),
@@ -206,7 +207,7 @@ def incidents_table(incidents: Sequence[IncidentRow]) -> str:
         )
         for row in reversed(incidents)
     ]
-    headings = ("opened", "severity", "group", "state", "reason", "training", "version", "incident")
+    headings = ("opened", "severity", "group", "state", "reason", "outcome", "training", "version", "incident")
     return table(headings, rows, empty="No incident was opened.")
 
 
@@ -219,11 +220,14 @@ def trainings_table(history: History) -> str:
                 cell(badge(row.state)),
                 cell(escape(row.model_version or "–"), "n"),
                 cell(escape(row.reason), "why"),
+                cell(escape(row.outcome), "why"),
             )
         )
         for row in reversed(history.trainings)
     ]
-    return table(("admitted", "training", "state", "version", "reason"), rows, empty="Nothing was trained yet.")
+    return table(
+        ("admitted", "training", "state", "version", "reason", "outcome"), rows, empty="Nothing was trained yet."
+    )
 
 
 def releases_table(history: History) -> str:

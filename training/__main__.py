@@ -156,11 +156,13 @@ def abandon(use_case: UseCaseName, reason: Reason) -> None:
 
 @app.command(name="trainings")
 def list_trainings(use_case: UseCaseName) -> None:
-    """A line per training, the newest first: when, id, state, version, reason."""
+    """A line per training, the newest first: when, id, state, version, reason, and what came of it."""
     with control(Settings().control_database) as connection:
         for each in trainings(connection, use_case_named(use_case).name):
             version = f"v{each.model_version}" if each.model_version else "-"
-            typer.echo(f"{each.admitted_at.isoformat()}  {each.training_id}  {each.state}  {version}  {each.reason}")
+            outcome = f"  ->  {each.outcome}" if each.outcome else ""
+            identity = f"{each.admitted_at.isoformat()}  {each.training_id}  {each.state}  {version}"
+            typer.echo(f"{identity}  {each.reason}{outcome}")
 
 
 def run(command: Callable[[], object]) -> int:

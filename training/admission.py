@@ -1,7 +1,7 @@
 """Whether an alarm may start a training now; the one place where the loop is held back.
 
 An asset event is a doorbell without content: what asks for a training is the inbox, and it is claimed in the same
-transaction that opens the training. A refusal is written on the incidents and claims nothing, so that they are asked
+transaction that opens the training. A refusal is the incidents' outcome and claims nothing, so that they are asked
 about again when the reason has passed.
 """
 
@@ -39,7 +39,7 @@ def admit(
     """Open a training for what waits in the inbox, or go on with the open one: there is one per use case.
 
     `bootstrap` trains the first model, `requested` is a person's reason: neither waits for the cool-down or needs an
-    alarm. Raises NotAdmitted with the reason, which then stands on the waiting incidents too.
+    alarm. Raises NotAdmitted with the reason, which then is the waiting incidents' outcome too.
     """
     name = spec.contract.name
     with control(database) as connection:
@@ -154,7 +154,7 @@ def open_new(
     for identity in waiting:
         connection.execute("UPDATE inbox SET claimed_by = ? WHERE incident_id = ?", (training_id, identity))
         connection.execute(
-            "UPDATE incidents SET state = ?, training_id = ?, updated_at = ? WHERE incident_id = ?",
+            "UPDATE incidents SET state = ?, outcome = '', training_id = ?, updated_at = ? WHERE incident_id = ?",
             (IncidentState.TRAINING, training_id, to_microseconds(now), identity),
         )
     return Admission(training_id=training_id, is_new=True, incidents=waiting)
@@ -163,7 +163,7 @@ def open_new(
 def refuse(connection: sqlite3.Connection, waiting: tuple[str, ...], reason: str, now: datetime) -> None:
     for identity in waiting:
         connection.execute(
-            "UPDATE incidents SET state = ?, reason = ?, updated_at = ? WHERE incident_id = ?",
+            "UPDATE incidents SET state = ?, outcome = ?, updated_at = ? WHERE incident_id = ?",
             (IncidentState.REFUSED, reason, to_microseconds(now), identity),
         )
 

@@ -13,7 +13,7 @@ from feature_repo.contracts.control import IncidentState, TrainingState, control
 from infra.clock import from_microseconds, to_microseconds
 from training.errors import Refused
 
-COLUMNS = "training_id, use_case, state, admitted_at, dataset_digest, run_id, model_version, gate, reason"
+COLUMNS = "training_id, use_case, state, admitted_at, dataset_digest, run_id, model_version, gate, reason, outcome"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,7 @@ class Training:
     model_version: str | None
     gate: dict[str, object] | None
     reason: str
+    outcome: str
 
 
 def trainings(connection: sqlite3.Connection, use_case: str) -> list[Training]:
@@ -55,7 +56,7 @@ def the_open_training(path: Path, use_case: str) -> Training:
 
 
 def parse(row: tuple[object, ...]) -> Training:
-    identity, use_case, state, admitted_at, digest, run_id, version, gate, reason = row
+    identity, use_case, state, admitted_at, digest, run_id, version, gate, reason, outcome = row
     assert isinstance(admitted_at, int)
     return Training(
         training_id=str(identity),
@@ -67,6 +68,7 @@ def parse(row: tuple[object, ...]) -> Training:
         model_version=None if version is None else str(version),
         gate=None if gate is None else json.loads(str(gate)),
         reason=str(reason),
+        outcome=str(outcome),
     )
 
 
@@ -82,7 +84,7 @@ def end(
     path: Path,
     training_id: str,
     state: TrainingState,
-    reason: str,
+    outcome: str,
     *,
     now: datetime,
     gate: dict[str, object] | None = None,
@@ -91,15 +93,15 @@ def end(
     incident_state = IncidentState.GATED if state is TrainingState.PASSED else IncidentState.REFUSED
     with control(path) as connection:
         changed = connection.execute(
-            "UPDATE trainings SET state = ?, reason = ?, gate = ? WHERE training_id = ? AND state = ?",
-            (state, reason, None if gate is None else json.dumps(gate), training_id, TrainingState.OPEN),
+            "UPDATE trainings SET state = ?, outcome = ?, gate = ? WHERE training_id = ? AND state = ?",
+            (state, outcome, None if gate is None else json.dumps(gate), training_id, TrainingState.OPEN),
         ).rowcount
         if changed:
             connection.execute(
-                "UPDATE incidents SET state = ?, reason = ?, updated_at = ?, "
+                "UPDATE incidents SET state = ?, outcome = ?, updated_at = ?, "
                 "model_version = (SELECT model_version FROM trainings WHERE training_id = ?) "
                 "WHERE training_id = ? AND state = ?",
-                (incident_state, reason, to_microseconds(now), training_id, training_id, IncidentState.TRAINING),
+                (incident_state, outcome, to_microseconds(now), training_id, training_id, IncidentState.TRAINING),
             )
     return bool(changed)
 

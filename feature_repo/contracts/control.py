@@ -2,7 +2,7 @@
 
 Alarms, trainings and releases are made by different layers; they meet in these tables. The SQL is plain enough for
 SQLite and PostgreSQL. Times are integer microseconds since the epoch, UTC; `_wall` columns are wall time, the others
-the Clock's.
+the Clock's. A `reason` is why something began and stays; its `outcome` is what came of it, and why.
 """
 
 import sqlite3
@@ -63,6 +63,7 @@ CREATE TABLE IF NOT EXISTS incidents (
     opened_at_wall BIGINT NOT NULL,
     state TEXT NOT NULL,
     reason TEXT NOT NULL,
+    outcome TEXT NOT NULL DEFAULT '',
     training_id TEXT,
     model_version TEXT,
     updated_at BIGINT NOT NULL
@@ -83,7 +84,8 @@ CREATE TABLE IF NOT EXISTS trainings (
     run_id TEXT,
     model_version TEXT,
     gate TEXT,
-    reason TEXT NOT NULL
+    reason TEXT NOT NULL,
+    outcome TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_open_training ON trainings (use_case) WHERE state = 'open';
 CREATE TABLE IF NOT EXISTS releases (

@@ -214,17 +214,17 @@ def judgement(window_end: datetime, result: dict[str, Any]) -> Judgement:
 @dataclass(frozen=True, kw_only=True)
 class TrainingOutcome:
     state: str
-    reason: str
+    outcome: str
     cause: str | None
 
     def __str__(self) -> str:
-        return f"the training is {self.state}: {self.reason}"
+        return f"the training is {self.state}: {self.outcome}"
 
 
 def read_trainings(places: Places) -> list[TrainingOutcome]:
     """Each training with the cause of its first incident, in order."""
     query = """
-        SELECT state, reason, (
+        SELECT state, outcome, (
             SELECT cause FROM incidents WHERE incidents.training_id = trainings.training_id
             ORDER BY opened_at_wall LIMIT 1) AS cause
         FROM trainings WHERE use_case = :use_case ORDER BY admitted_at_wall"""

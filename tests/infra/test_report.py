@@ -124,11 +124,11 @@ def write_control(path: Path) -> None:
             ("third", "drift", "gate_refused", "3", json.dumps(gate)),
         ):
             connection.execute(
-                "INSERT INTO trainings VALUES (?, 'flight_delay', ?, 0, ?, 'd', ?, ?, ?, '')",
+                "INSERT INTO trainings VALUES (?, 'flight_delay', ?, 0, ?, 'd', ?, ?, ?, '', '')",
                 (name, state, WALL, f"run-{name}", version, result),
             )
             connection.execute(
-                "INSERT INTO incidents VALUES (?, 'flight_delay', 'g', 'P2', ?, 0, ?, 'open', '', ?, NULL, 0)",
+                "INSERT INTO incidents VALUES (?, 'flight_delay', 'g', 'P2', ?, 0, ?, 'open', '', '', ?, NULL, 0)",
                 (f"incident-{name}", cause, WALL - 60_000_000, name),
             )
         for version, name in (("1", "first"), ("2", "second")):

@@ -129,7 +129,7 @@ def open_incident(settings: Settings, *, training_id: str) -> None:
         connection.executescript(DDL)
         connection.execute(
             "INSERT INTO incidents VALUES "
-            "('i', 'flight_delay', 'g', 'P2', 'performance', 0, 0, 'gated', '', ?, NULL, 0)",
+            "('i', 'flight_delay', 'g', 'P2', 'performance', 0, 0, 'gated', '', '', ?, NULL, 0)",
             (training_id,),
         )
 

@@ -10,7 +10,7 @@ import pytest
 from feature_repo.contracts.control import Cause, IncidentState, TrainingState, control, incident_id
 from infra.clock import to_microseconds
 from training.admission import Admission, admit, switch
-from training.control import end, incidents_of
+from training.control import end, incidents_of, trainings
 from training.errors import NotAdmitted
 from training.spec import TrainingSpec
 from training.use_cases.flight_delay import TRAINING
@@ -51,7 +51,7 @@ def finish(database: Path, training_id: str, now: datetime, state: TrainingState
 def incident(database: Path, identity: str) -> tuple[str, str, str | None]:
     with sqlite3.connect(database) as connection:
         row: tuple[str, str, str | None] = connection.execute(
-            "SELECT state, reason, training_id FROM incidents WHERE incident_id = ?", (identity,)
+            "SELECT state, outcome, training_id FROM incidents WHERE incident_id = ?", (identity,)
         ).fetchone()
     return row
 
@@ -97,10 +97,25 @@ def test_the_cool_down_refuses_with_its_reason_and_claims_nothing(database: Path
     waiting = alarm(database, soon)
     with pytest.raises(NotAdmitted, match="cool-down"):
         try_to_admit(database, soon)
-    state, reason, training_id = incident(database, waiting)
+    state, outcome, training_id = incident(database, waiting)
     assert (state, training_id) == (IncidentState.REFUSED, None)
-    assert "cool-down" in reason
+    assert "cool-down" in outcome
     assert try_to_admit(database, soon + timedelta(seconds=1)).incidents == (waiting,)
+
+
+def test_why_a_training_was_asked_for_stays_beside_what_came_of_it(database: Path) -> None:
+    switch(database, NAME, paused=True, reason="holiday", wall=NOW)
+    asked = alarm(database, NOW)
+    with pytest.raises(NotAdmitted):
+        try_to_admit(database)
+    switch(database, NAME, paused=False, reason="", wall=NOW)
+    training_id = try_to_admit(database).training_id
+    assert incident(database, asked)[1] == ""
+    finish(database, training_id, NOW)
+    with control(database) as connection:
+        (training,) = trainings(connection, NAME)
+    assert (training.reason, training.outcome) == ("skill fell", "done")
+    assert incident(database, asked)[1] == "done"
 
 
 def test_the_budget_of_a_period_can_be_spent(database: Path) -> None:
