@@ -114,12 +114,16 @@ def key_of(request: Mapping[str, object], outcomes: Outcomes, timestamps: frozen
 
 
 def read_answers(log: Path, use_case: UseCase, interval: DataInterval, outcomes: Outcomes) -> Answers:
-    """Answers with `requested_at` in the interval, replayed ones left out."""
+    """Answers with `requested_at` in the interval, replayed ones left out.
+
+    In the order of time, those of one instant in that of their requests: which of them are sampled later must not
+    depend on which was logged first.
+    """
     with closing(open_log(log)) as connection:
         rows = connection.execute(
             "SELECT requested_at, request, vector, probability, model_version, degraded FROM predictions "
             "WHERE use_case = ? AND requested_at >= ? AND requested_at < ? AND replayed = 0 "
-            "ORDER BY requested_at, sequence",
+            "ORDER BY requested_at, request, sequence",
             (use_case.name, to_microseconds(interval.start), to_microseconds(interval.end)),
         ).fetchall()
     timestamps = frozenset(field.name for field in use_case.request if field.type is RequestType.TIMESTAMP)

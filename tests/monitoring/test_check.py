@@ -1,5 +1,7 @@
 """A check from the log and the lake to incidents and the inbox, on an installation whose truth is known."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -174,3 +176,16 @@ def test_the_report_is_kept_where_the_result_says(installation: Installation) ->
     assert drawn == [result.report]
     assert "strong" in (installation.root / "reports" / drawn[0]).read_text()
     assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []
+
+
+def test_which_answer_of_an_instant_was_logged_first_changes_nothing(installation: Installation) -> None:
+    sample = draw(2, num_days=16, rows_per_day=500, first=SERVED_FROM)
+    assert 14 * 500 > SPEC.drift.max_rows, "nothing would be sampled"
+    hour = 3_600_000_000
+    installation.answer(replace(sample, at=sample.at // hour * hour))
+    result = installation.check(NOW)
+    with closing(sqlite3.connect(installation.settings.prediction_log)) as connection, connection:
+        connection.execute("UPDATE predictions SET sequence = -sequence")
+    again = installation.check(NOW)
+    assert again.drift == result.drift
+    assert again.performance == result.performance
