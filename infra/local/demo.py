@@ -115,7 +115,7 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="of the sample of flights and of what arrives late or twice")] = 1,
 ) -> None:
     """Play the whole loop on the flights of 2013: train, serve, watch, retrain, release; show what it was worth."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell has background jobs ignore the first
         signal.signal(number, signal.default_int_handler)
     try:
         plan = plan_of(short=short, rounds=rounds, until=until, requests_per_day=requests_per_day, seed=seed)
