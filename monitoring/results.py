@@ -2,12 +2,13 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import control
+from feature_repo.contracts.control import DDL
 from infra.clock import from_microseconds, to_microseconds
 from monitoring.drift import ColumnDrift, DriftThresholds, DriftVerdict
 from monitoring.estimate import Estimate
@@ -68,7 +69,8 @@ def read_results(database: Path, use_case: str) -> list[tuple[DataInterval, Resu
     """Oldest first; none where nothing was set up yet."""
     if not database.exists():
         return []
-    with control(database) as connection:
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        connection.executescript(DDL)
         rows = connection.execute(
             "SELECT window_start, window_end, result FROM monitoring_results WHERE use_case = ? ORDER BY window_end",
             (use_case,),

@@ -4,10 +4,12 @@ The serving process may read the registry and not write it, so the reason goes t
 the monitoring page carry it from there to where a person looks.
 """
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
-from feature_repo.contracts.control import Cause, IncidentState, control, incident_id
+from feature_repo.contracts.control import DDL, Cause, IncidentState, control, incident_id
 from infra.clock import to_microseconds
 from serving.registry import ModelVersion
 
@@ -41,7 +43,10 @@ def open_refusal(database: Path, version: ModelVersion, reason: str, *, now: dat
 
 def refusal_of(database: Path, use_case: str, version: str) -> str | None:
     """Why the service refused this version, None if it did not."""
-    with control(database) as connection:
+    if not database.exists():
+        return None
+    with closing(sqlite3.connect(database, timeout=30)) as connection:
+        connection.executescript(DDL)
         found = connection.execute(
             "SELECT reason FROM incidents WHERE use_case = ? AND cause = ? AND model_version = ?",
             (use_case, Cause.MODEL_REFUSED, version),

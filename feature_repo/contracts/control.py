@@ -129,7 +129,7 @@ CREATE TABLE IF NOT EXISTS monitoring_results (
 
 @contextmanager
 def control(path: Path) -> Iterator[sqlite3.Connection]:
-    """One immediate transaction on the control database, its tables made if need be."""
+    """One immediate transaction on the control database, its tables made if need be: it waits for other writers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, timeout=30, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -48,7 +48,7 @@ from training.use_cases.flight_delay import TRAINING
 
 pytestmark = pytest.mark.long
 
-NUM_YEARS = 8
+NUM_YEARS = 4
 NUM_DAYS = 364
 HALF = NUM_DAYS // 2
 FORTNIGHT = 14
