@@ -39,13 +39,18 @@ with only_what_is_used():
     from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, Project, ValueType
     from feast.data_format import ParquetFormat
     from feast.feature_view import DUMMY_ENTITY
-    from feast.infra.offline_stores import duckdb as duckdb  # named in feature_store.yaml: imported when a store opens
+    from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+    from feast.infra.offline_stores.ibis import get_historical_features_ibis
+    from feast.infra.offline_stores.offline_store import RetrievalJob
+    from feast.infra.passthrough_provider import PassthroughProvider
     from feast.repo_contents import RepoContents
     from feast.repo_operations import apply_total_with_repo_instance
     from feast.types import Float32, Int64, PrimitiveFeastType, String
 
 __all__ = [
     "DUMMY_ENTITY",
+    "DuckDBOfflineStore",
+    "DuckDBOfflineStoreConfig",
     "Entity",
     "FeatureService",
     "FeatureStore",
@@ -55,10 +60,13 @@ __all__ = [
     "Float32",
     "Int64",
     "ParquetFormat",
+    "PassthroughProvider",
     "PrimitiveFeastType",
     "Project",
     "RepoContents",
+    "RetrievalJob",
     "String",
     "ValueType",
     "apply_total_with_repo_instance",
+    "get_historical_features_ibis",
 ]

@@ -21,6 +21,7 @@ from feature_repo.errors import FeatureRepoError, LakeBusyError
 from feature_repo.lake import Transaction, partition, partitions, read, transaction
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.validation import Engine, Report, check, connect, open_references, refuse_if_defective, tables_of
+from infra.quoting import parquet_files
 
 
 def ingest(
@@ -68,8 +69,8 @@ def judge(
 def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path) -> None:
     """`<source>_earlier`: silver rows delivered before the interval whose keys it delivers again."""
     name, key = f"{source.name}_earlier", ", ".join(source.key)
-    files = [str(path) for path in partitions(lake.silver(data_dir, source.name))]
-    silver = f"read_parquet({files!r})" if files else f"(FROM {tables_of(source).delivered} LIMIT 0)"
+    files = partitions(lake.silver(data_dir, source.name))
+    silver = parquet_files(*files) if files else f"(FROM {tables_of(source).delivered} LIMIT 0)"
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {', '.join(source.columns)} FROM {silver} "
         f"SEMI JOIN {tables_of(source).delivered} USING ({key}) WHERE {DELIVERED_AT} < ?",
@@ -88,11 +89,11 @@ def silence(connection: duckdb.DuckDBPyConnection, source: Source, interval: Dat
 
 def repeats_later(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path) -> str:
     """A sentence if intervals ingested before this one, though later in time, hold keys that are first here."""
-    files = [str(path) for path in partitions(lake.silver(data_dir, source.name))]
+    files = partitions(lake.silver(data_dir, source.name))
     if not files:
         return ""
     ((number, first),) = connection.execute(
-        f"SELECT count(*), min({DELIVERED_AT}) FROM read_parquet({files!r}) "
+        f"SELECT count(*), min({DELIVERED_AT}) FROM {parquet_files(*files)} "
         f"SEMI JOIN {tables_of(source).clean} USING ({', '.join(source.key)}) WHERE {DELIVERED_AT} >= ?",
         [interval.end],
     ).fetchall()

@@ -17,6 +17,7 @@ from feature_repo.lake import partitions
 from feature_repo.microbatch import values_by_key
 from feature_repo.online_store import Change, Key, OnlineStore, Row
 from feature_repo.transforms import open_engine
+from infra.quoting import parquet_files
 
 
 def materialize(use_case: UseCase, store: OnlineStore, *, data_dir: Path, now: datetime) -> tuple[datetime, int]:
@@ -50,7 +51,7 @@ def newest_instant(use_case: UseCase, data_dir: Path) -> datetime | None:
     newest = []
     for view in use_case.views:
         for path in partitions(lake.feature_view(data_dir, view.name))[-1:]:
-            (found,) = open_engine(1).execute("SELECT max(instant) FROM read_parquet(?)", [str(path)]).fetchall()[0]
+            (found,) = open_engine(1).execute(f"SELECT max(instant) FROM {parquet_files(path)}").fetchall()[0]
             newest.append(found)
     return max(newest, default=None)
 
@@ -67,7 +68,7 @@ def rows_at(view: FeatureViewContract, data_dir: Path, served_at: datetime) -> d
     empty = " AND ".join(f"{column.name} IS NULL" for column in view.columns)
     rows = connection.execute(
         f"""SELECT * FROM (
-            SELECT {keys}, {names}, available_at FROM read_parquet({[str(path) for path in files]!r})
+            SELECT {keys}, {names}, available_at FROM {parquet_files(*files)}
             WHERE available_at::TIMESTAMP <= {timestamp(served_at)} AND available_at::TIMESTAMP > {timestamp(oldest)}
             QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY available_at DESC) = 1
         ) WHERE NOT ({empty})"""

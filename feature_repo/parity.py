@@ -22,6 +22,7 @@ from feature_repo.errors import ParityError
 from feature_repo.feast_sdk import FeatureStore
 from feature_repo.offline import AS_OF, historical_features
 from infra.clock import from_microseconds, to_microseconds
+from infra.quoting import read_only_uri
 from infra.whole_file import whole_file
 
 STALE_AFTER_STEPS = 3
@@ -126,7 +127,7 @@ def sample(use_case: UseCase, log: Path, *, before: datetime, number: int, seed:
     """Answers asked for before the given time, chosen by the seed alone. Raises ParityError if there is no log."""
     if not log.exists():
         raise ParityError(f"no prediction log {log}; serve some requests first")
-    with closing(sqlite3.connect(f"file:{log}?mode=ro", uri=True, timeout=30)) as connection:
+    with closing(sqlite3.connect(read_only_uri(log), uri=True, timeout=30)) as connection:
         chosen = [
             sequence
             for (sequence,) in connection.execute(

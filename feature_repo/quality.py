@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import control
@@ -67,5 +68,5 @@ def table_of(database: Path, use_case: str) -> Table:
         found = parsed["reason"] if failed else ", ".join([*counts, *parsed["warnings"]])
         times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (start, end))
         verdict = "refused" if failed else f"{score:.4f}"
-        table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, found)
+        table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, Text(found))
     return table

@@ -10,10 +10,7 @@ import duckdb
 
 from feature_repo.expectations import Complete, Expectation, Fresh, InRange, Matches, Ordered, RefersTo, SpansMinutes
 from feature_repo.sources import Source
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+from infra.quoting import sql_literal
 
 
 def microseconds(duration: timedelta) -> int:
@@ -25,7 +22,7 @@ def broken(rule: Expectation) -> str:
     predicate = violation(rule)
     if rule.when is None:
         return predicate
-    values = ", ".join(literal(value) for value in rule.when.values)
+    values = ", ".join(sql_literal(value) for value in rule.when.values)
     return f"({predicate}) AND {rule.when.column} IN ({values})"
 
 
@@ -36,7 +33,7 @@ def violation(rule: Expectation) -> str:
         case InRange():
             return f"{rule.column} NOT BETWEEN {rule.minimum!r} AND {rule.maximum!r}"
         case Matches():
-            return f"NOT regexp_full_match({rule.column}, {literal(rule.pattern)})"
+            return f"NOT regexp_full_match({rule.column}, {sql_literal(rule.pattern)})"
         case RefersTo():
             known = f"SELECT {rule.reference_column} FROM reference_{rule.reference}"
             return f"{rule.column} IS NOT NULL AND {rule.column} NOT IN ({known})"
@@ -58,6 +55,7 @@ def outside(earlier: str, later: str, at_least: timedelta, at_most: timedelta) -
 def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, into: str) -> None:
     """Make the table `into (row, rule)`: one row for each broken rule of each row of `batch`."""
     checks = [
-        f"SELECT row, {literal(rule.name)} AS rule FROM {batch} WHERE {broken(rule)}" for rule in source.expectations
+        f"SELECT row, {sql_literal(rule.name)} AS rule FROM {batch} WHERE {broken(rule)}"
+        for rule in source.expectations
     ]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS " + " UNION ALL ".join(checks))

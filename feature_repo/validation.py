@@ -14,8 +14,8 @@ from feature_repo import rules_sql
 from feature_repo.contracts import lake
 from feature_repo.errors import IntervalRefusedError, ReferenceMissingError
 from feature_repo.expectations import RefersTo, Severity
-from feature_repo.rules_sql import literal
 from feature_repo.sources import DELIVERED_AT, Source
+from infra.quoting import parquet_files, sql_literal
 
 Engine = Callable[[duckdb.DuckDBPyConnection, Source, str, str], None]
 
@@ -79,7 +79,7 @@ def open_references(connection: duckdb.DuckDBPyConnection, source: Source, data_
             raise ReferenceMissingError(
                 f"{source.name}: no reference table {path}; run `python -m feature_repo reference USE_CASE` first"
             )
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE reference_{name} AS FROM read_parquet({literal(str(path))})")
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE reference_{name} AS FROM {parquet_files(path)}")
 
 
 def check(
@@ -100,13 +100,13 @@ def check(
 
 
 def names_of(source: Source, severity: Severity) -> str:
-    names = [literal(rule.name) for rule in source.expectations if rule.severity is severity]
+    names = [sql_literal(rule.name) for rule in source.expectations if rule.severity is severity]
     return ", ".join(names) or "NULL"
 
 
 def first_broken_rule(source: Source, tables: BatchTables) -> str:
     """`<verdicts>_first (row, rule, broken)`: of the rules of severity fail, the first declared, and all of them."""
-    order = ", ".join(literal(rule.name) for rule in source.expectations)
+    order = ", ".join(sql_literal(rule.name) for rule in source.expectations)
     return f"""
         CREATE OR REPLACE TEMP TABLE {tables.verdicts}_first AS
         SELECT row, arg_min(rule, list_position([{order}], rule)) AS rule,
@@ -146,16 +146,16 @@ def split_clean(source: Source, tables: BatchTables) -> str:
 
 def split_quarantined(source: Source, tables: BatchTables) -> str:
     """The delivered row with `rule`, its `reason`, the `value` that broke it, and all rules that it `broken`."""
-    reason = " ".join(f"WHEN {literal(rule.name)} THEN {literal(rule.reason)}" for rule in source.expectations)
+    reason = " ".join(f"WHEN {sql_literal(rule.name)} THEN {sql_literal(rule.reason)}" for rule in source.expectations)
     value = " ".join(
-        f"WHEN {literal(rule.name)} THEN concat_ws(', ', {shown(rule.columns)})" for rule in source.expectations
+        f"WHEN {sql_literal(rule.name)} THEN concat_ws(', ', {shown(rule.columns)})" for rule in source.expectations
     )
     return f"""
         CREATE OR REPLACE TEMP TABLE {tables.quarantined} AS
         SELECT delivered.*, rule, CASE rule {reason} END AS reason, CASE rule {value} END AS value, broken
         FROM {tables.delivered} AS delivered JOIN {tables.verdicts}_first USING (row)
         UNION ALL
-        SELECT delivered.*, {literal(UNIQUE)}, {literal(UNIQUE_REASON)}, difference, {literal(UNIQUE)}
+        SELECT delivered.*, {sql_literal(UNIQUE)}, {sql_literal(UNIQUE_REASON)}, difference, {sql_literal(UNIQUE)}
         FROM {tables.delivered} AS delivered JOIN {tables.verdicts}_repeats USING (row) WHERE difference IS NOT NULL
         ORDER BY row"""
 
@@ -174,7 +174,7 @@ def count(connection: duckdb.DuckDBPyConnection, source: Source, tables: BatchTa
         return int(found)
 
     rules = connection.sql(f"SELECT rule, count(*) FROM {tables.verdicts} GROUP BY rule ORDER BY rule").fetchall()
-    conflicts = number(f"SELECT count(*) FROM {tables.quarantined} WHERE rule = {literal(UNIQUE)}")
+    conflicts = number(f"SELECT count(*) FROM {tables.quarantined} WHERE rule = {sql_literal(UNIQUE)}")
     warned = f"SELECT row FROM {tables.verdicts} WHERE rule IN ({names_of(source, Severity.WARN)})"
     return Report(
         num_rows=number(f"SELECT count(*) FROM {tables.delivered}"),

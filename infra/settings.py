@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.clock import Clock, clock_at
+from infra.quoting import http_url, sqlalchemy_url, yaml_scalar
 
 SECRET_NAMES = (
     "serving_api_key",
@@ -77,13 +78,17 @@ class Settings(BaseSettings):
     def feature_registry(self) -> Path:
         return self.root / "registry.db"
 
+    def url(self, port: int) -> str:
+        """Of a server of this installation."""
+        return http_url(self.bind, port)
+
     @property
     def mlflow_url(self) -> str:
-        return f"http://{self.bind}:{self.mlflow_port}"
+        return self.url(self.mlflow_port)
 
     @property
     def airflow_url(self) -> str:
-        return f"http://{self.bind}:{self.airflow_port}"
+        return self.url(self.airflow_port)
 
     def use_mlflow(self, *, user: str = "flywheel", secret: str = "mlflow_password") -> None:  # noqa: S107
         """Hand this process's MLflow client its server and credentials, which it reads from the environment alone."""
@@ -94,13 +99,18 @@ class Settings(BaseSettings):
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "20"
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
-    def use_feast(self) -> None:
-        """Give this process's Feast the folder that `feature_store.yaml` names; call before importing Feast."""
-        os.environ.update(NO_TELEMETRY, FLYWHEEL_DATA_DIR=str(self.root))
-
     def use_feature_store(self) -> None:
-        """Tell Feast, which fills `feature_store.yaml` from the environment alone, where the data folder is."""
-        os.environ["FLYWHEEL_DATA_DIR"] = str(self.root)
+        """Tell Feast, which fills `feature_store.yaml` from the environment alone, where everything is."""
+        os.environ.update(self.feast_variables)
+
+    @property
+    def feast_variables(self) -> dict[str, str]:
+        """The variables of `feature_store.yaml`, each as one value of YAML."""
+        return {
+            "FLYWHEEL_FEAST_REGISTRY": yaml_scalar(sqlalchemy_url(self.feature_registry)),
+            "FLYWHEEL_FEAST_DATA_DIR": yaml_scalar(str(self.root)),
+            "FLYWHEEL_FEAST_ONLINE_STORE": yaml_scalar(str(self.online_store)),
+        }
 
     def make_clock(self) -> Clock:
         return clock_at(self.clock)
@@ -153,4 +163,4 @@ def child_environment(settings: Settings, extra: dict[str, str] | None = None) -
     if settings.clock.startswith("file:"):
         values["clock"] = f"file:{Path(settings.clock.removeprefix('file:')).absolute()}"
     own = {f"FLYWHEEL_{name.upper()}": value for name, value in values.items()}
-    return {**os.environ, **NO_TELEMETRY, **own, **(extra or {})}
+    return {**os.environ, **NO_TELEMETRY, **own, **settings.feast_variables, **(extra or {})}

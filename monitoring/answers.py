@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import ColumnType, DataInterval, RequestType, UseCase
 from infra.clock import to_microseconds
+from infra.quoting import read_only_uri
 from monitoring.errors import NothingServed
 from monitoring.sample import Sample, Strings
 
@@ -60,7 +61,7 @@ def open_log(path: Path) -> sqlite3.Connection:
     """Read only. Raises NothingServed if there is no log yet."""
     if not path.exists():
         raise NothingServed(f"no prediction log at {path}: nothing was answered yet; start the service and ask it")
-    return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
+    return sqlite3.connect(read_only_uri(path), uri=True, timeout=30)
 
 
 def newest_version(path: Path, use_case: UseCase) -> str:

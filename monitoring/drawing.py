@@ -72,7 +72,7 @@ def link_report(settings: Settings, run_id: str, window: DataInterval, report: s
     tag = {
         "run_id": run_id,
         "key": f"drift_report.{window.end:%Y-%m-%d}",
-        "value": f"http://{settings.bind}:{settings.monitoring_port}/reports/{report}",
+        "value": f"{settings.url(settings.monitoring_port)}/reports/{report}",
     }
     try:
         httpx.post(

@@ -15,6 +15,7 @@ from typing import TypeVar
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
+from infra.quoting import read_only_uri
 from monitoring.incidents import make_tables, num_unclaimed
 from monitoring.results import Result, read_results
 
@@ -116,7 +117,7 @@ def failures_seen_by_client(root: Path) -> list[int] | None:
     ledger = root / "ledger.db"
     if not ledger.exists():
         return None
-    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True, timeout=30)) as connection:
+    with closing(sqlite3.connect(read_only_uri(ledger), uri=True, timeout=30)) as connection:
         return [row[0] for row in connection.execute("SELECT sent_at_wall FROM requests WHERE failure IS NOT NULL")]
 
 

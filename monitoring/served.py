@@ -21,7 +21,7 @@ def served_version(settings: Settings, use_case: UseCase, *, port: int) -> str:
     try:
         headers = {"Authorization": f"Bearer {settings.secret('serving_api_key')}"}
         answer = httpx.get(
-            f"http://{settings.bind}:{port}/info", headers=headers, timeout=PATIENCE_SECONDS, trust_env=False
+            f"{settings.url(port)}/info", headers=headers, timeout=PATIENCE_SECONDS, trust_env=False
         ).raise_for_status()
         facts = answer.json()
         if isinstance(facts, Mapping) and facts.get("use_case") == use_case.name and facts.get("model_version"):

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.text import Text
 from rich.tree import Tree
 
 from feature_repo.contracts import use_case_named
@@ -35,18 +36,19 @@ class Explanation:
         return json.dumps(asdict(self), indent=2)
 
     def to_tree(self) -> Tree:
-        tree = Tree(f"[bold]prediction {self.prediction['prediction_id']}[/bold]")
+        tree = Tree(Text(f"prediction {self.prediction['prediction_id']}", "bold"))
         for name, branch in asdict(self).items():
-            grow(tree.add(f"[bold]{name}[/bold]"), branch)
+            grow(tree.add(Text(name, "bold")), branch)
         return tree
 
 
 def grow(tree: Tree, values: dict[str, Any]) -> None:
+    """A caller wrote some of the values: as markup they could say anything."""
     for name, value in values.items():
         if isinstance(value, dict):
-            grow(tree.add(name), value)
+            grow(tree.add(Text(name)), value)
         else:
-            tree.add(f"{name}: {json.dumps(value)}")
+            tree.add(Text(f"{name}: {json.dumps(value)}"))
 
 
 def explain(prediction_id: str, settings: Settings) -> Explanation:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from feature_repo.contracts.base import FeatureViewContract, UseCase, Value
 from infra.clock import Clock, from_microseconds, to_microseconds
+from infra.quoting import read_only_uri
 from serving.online_encoding import cast, decode_value, entity_key
 
 PROJECT = "flywheel"
@@ -99,7 +100,7 @@ class OnlineFeatures:
         if self.connection is None or inode != self.inode:
             self.close()
             self.connection = sqlite3.connect(
-                f"file:{self.path}?mode=ro",
+                read_only_uri(self.path),
                 uri=True,
                 timeout=LOCKED_AFTER_SECONDS,
                 isolation_level=None,

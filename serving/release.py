@@ -103,7 +103,7 @@ def promote(registry: Registry, challenger: ModelVersion, reason: str) -> int:
 
 def wait_until_served(use_case: UseCase, settings: Settings, registry: Registry, challenger: ModelVersion) -> int:
     """When the service was first seen to serve the version."""
-    url = f"http://{settings.bind}:{serving_port(settings.serving_port, use_case.name)}"
+    url = settings.url(serving_port(settings.serving_port, use_case.name))
     headers = {"Authorization": f"Bearer {settings.secret('serving_api_key')}"}
     deadline = time.monotonic() + SERVED_WITHIN_SECONDS
     problem = "it was never asked"

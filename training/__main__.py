@@ -62,7 +62,7 @@ def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
 
 
 def feature_store(settings: Settings) -> "FeatureStore":
-    settings.use_feast()
+    settings.use_feature_store()
     from feature_repo.offline import open_feature_store
 
     return open_feature_store(settings)

@@ -119,7 +119,7 @@ def served_version(settings: Settings, use_case: UseCase) -> str | None:
     port = serving_port(settings.serving_port, use_case.name)
     try:
         answer = httpx.get(
-            f"http://{settings.bind}:{port}/info",
+            f"{settings.url(port)}/info",
             headers={"Authorization": f"Bearer {settings.secret('serving_api_key')}"},
             timeout=5,
             trust_env=False,

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, UseCase
+from infra.quoting import parquet_files
 from training.errors import UnfitData
 
 NOT_KEYS = ("label", "outcome", "known_at")
@@ -59,12 +60,11 @@ def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Popu
 
 def view(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, column: str, end: datetime) -> None:
     """A gold table's rows before `end`. Raises UnfitData if the table has no file yet."""
-    if not any(folder.glob(f"*/{lake.PARTITION_FILE}")):
+    days = sorted(folder.glob(f"*/{lake.PARTITION_FILE}"))
+    if not days:
         raise UnfitData(f"{folder} has no partition; run first: python -m feature_repo build USE_CASE")
-    pattern = f"{folder}/*/{lake.PARTITION_FILE}".replace("'", "''")
     connection.execute(
-        f"CREATE VIEW {name} AS SELECT * FROM read_parquet('{pattern}', hive_partitioning = false) "
-        f"WHERE {column} < TIMESTAMPTZ '{end.isoformat()}'"
+        f"CREATE VIEW {name} AS SELECT * FROM {parquet_files(*days)} WHERE {column} < TIMESTAMPTZ '{end.isoformat()}'"
     )
 
 

@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 from infra.local.errors import InstallationError
+from infra.quoting import sqlalchemy_url
 from infra.settings import Settings, child_environment, write_secret
 
 ADMIN = "admin"
 ROOT = Path(__file__).resolve().parents[2]
+CONFIGURATION = Path(__file__).with_name("airflow.cfg")
 ARGUMENTS = {
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
@@ -38,13 +40,10 @@ def command(settings: Settings, component: str) -> list[str]:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Airflow's configuration, as section and option."""
+    """What of Airflow's configuration differs between installations, as section and option."""
     place = home(settings)
     options = {
         ("core", "dags_folder"): str(ROOT),
-        ("core", "executor"): "LocalExecutor",
-        ("core", "parallelism"): "4",
-        ("core", "load_examples"): "False",
         ("core", "execution_api_server_url"): f"{settings.airflow_url}/execution/",
         ("core", "simple_auth_manager_users"): f"{ADMIN}:admin",
         ("core", "simple_auth_manager_passwords_file"): str(passwords_file(settings)),
@@ -52,27 +51,11 @@ def environment(settings: Settings) -> dict[str, str]:
         ("api", "secret_key_cmd"): read_command(settings, "airflow_session_key"),
         ("api", "base_url"): settings.airflow_url,
         ("api_auth", "jwt_secret_cmd"): read_command(settings, "airflow_jwt"),
-        ("database", "sql_alchemy_conn"): f"sqlite:///{place}/airflow.db",
+        ("database", "sql_alchemy_conn"): sqlalchemy_url(place / "airflow.db"),
         ("logging", "base_log_folder"): str(place / "logs"),
-        **QUICK,
     }
     own = {f"AIRFLOW__{section}__{option}".upper(): value for (section, option), value in options.items()}
-    return child_environment(settings, {"AIRFLOW_HOME": str(place), **own})
-
-
-# Measured on two cores: the ten tasks of a whole round cost five seconds of Airflow, all three processes idle at 7 % of
-# one core. The scheduler sleeps between two looks at the database. A worker that missed the end of its task notices at
-# its next heartbeat, and its place is empty until then: hence two places more than tasks that run at once. DAG files
-# change by deployment, so they are read again every five minutes only.
-QUICK = {
-    ("scheduler", "scheduler_idle_sleep_time"): "0.25",
-    ("workers", "min_heartbeat_interval"): "1",
-    ("dag_processor", "min_file_process_interval"): "300",
-    ("dag_processor", "refresh_interval"): "60",
-    ("dag_processor", "bundle_refresh_check_interval"): "30",
-    ("dag_processor", "parsing_processes"): "1",
-    ("dag_processor", "print_stats_interval"): "0",
-}
+    return child_environment(settings, {"AIRFLOW_HOME": str(place), "AIRFLOW_CONFIG": str(CONFIGURATION), **own})
 
 
 def read_command(settings: Settings, secret: str) -> str:

@@ -79,11 +79,11 @@ def publish(report: Report, settings: Settings, folder: Path, console: Console) 
     report.write(folder / "report.json")
     write_page(report, places_of(settings), folder / "report.html")
     console.print(table_of(report))
-    console.print(f"{folder / 'report.json'}\n{folder / 'report.html'}", highlight=False)
+    console.print(f"{folder / 'report.json'}\n{folder / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
 
 
 def stay(supervisor: Supervisor, settings: Settings, console: Console) -> None:
-    console.print(addresses(settings) + "Ctrl-C ends them.", highlight=False)
+    console.print(addresses(settings) + "Ctrl-C ends them.", highlight=False, markup=False, soft_wrap=True)
     with suppress(KeyboardInterrupt):
         while True:
             supervisor.check()

@@ -18,6 +18,7 @@ import pyarrow as pa
 from feature_repo.contracts import lake
 from infra.clock import from_microseconds
 from infra.local.ledger import Round, rounds_of
+from infra.quoting import parquet_files, read_only_uri
 from infra.settings import Settings
 
 LATE_MINUTES = 15.0
@@ -28,7 +29,7 @@ ANSWERS = """
 WITH truth AS (
     SELECT carrier, flight, origin, epoch_us(scheduled_departure) AS scheduled_departure,
         CAST(any_value(delay_minutes) >= {late} AS DOUBLE) AS label
-    FROM read_parquet($feed) WHERE event = 'arrived'
+    FROM {feed} WHERE event = 'arrived'
     GROUP BY ALL
 ), mature AS (
     SELECT carrier, flight, origin, epoch_us(scheduled_departure) AS scheduled_departure,
@@ -69,11 +70,11 @@ class Places:
 @contextmanager
 def reading(database: Path, **attached: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection; other databases under the names given. Rows come as mappings."""
-    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=30)
+    connection = sqlite3.connect(read_only_uri(database), uri=True, timeout=30)
     connection.row_factory = sqlite3.Row
     try:
         for name, path in attached.items():
-            connection.execute(f"ATTACH ? AS {name}", [f"{path.absolute().as_uri()}?mode=ro"])
+            connection.execute(f"ATTACH ? AS {name}", [read_only_uri(path)])
         yield connection
     finally:
         connection.close()
@@ -93,12 +94,14 @@ def read_answers(places: Places) -> pa.Table:
     rows = read_rows(places.ledger, query)
     connection = duckdb.connect()
     connection.register("asked", pa.Table.from_pylist(rows, ASKED))
-    frozen = connection.read_parquet(str(places.frozen))
-    connection.register("frozen", frozen)
-    folder = lake.labels(places.settings.root, places.use_case)
-    labels = f"read_parquet('{folder}/*/*.parquet')" if any(folder.glob("*/*.parquet")) else NO_LABELS
-    statement = ANSWERS.format(labels=labels, late=LATE_MINUTES)
-    return connection.execute(statement, {"feed": str(places.feed / "flights.parquet")}).to_arrow_table()
+    connection.execute(f"CREATE VIEW frozen AS FROM {parquet_files(places.frozen)}")
+    days = sorted(lake.labels(places.settings.root, places.use_case).glob(f"*/{lake.PARTITION_FILE}"))
+    statement = ANSWERS.format(
+        labels=parquet_files(*days) if days else NO_LABELS,
+        feed=parquet_files(places.feed / "flights.parquet"),
+        late=LATE_MINUTES,
+    )
+    return connection.execute(statement).to_arrow_table()
 
 
 ASKED = pa.schema(

@@ -27,6 +27,7 @@ from infra.local.errors import InstallationError
 from infra.local.ledger import Ledger, Round
 from infra.local.schedule import PlannedRequest, Schedule, by_moment
 from infra.local.world import World, spans
+from infra.quoting import read_only_uri
 
 POLL_SECONDS = 0.001
 READS_PER_CHECK = 100
@@ -49,7 +50,7 @@ class Watermark:
         if self.connection is None:
             if not self.online_store.exists():
                 return None
-            uri = f"{self.online_store.as_uri()}?mode=ro"
+            uri = read_only_uri(self.online_store)
             self.connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
         try:
             query = "SELECT instant FROM flywheel_watermark WHERE use_case = ?"

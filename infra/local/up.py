@@ -15,11 +15,11 @@ from infra.settings import Settings
 
 
 def addresses(settings: Settings) -> str:
-    secrets, monitoring = settings.root / "secrets", f"http://{settings.bind}:{settings.monitoring_port}"
+    secrets, monitoring = settings.root / "secrets", settings.url(settings.monitoring_port)
     return (
         f"Airflow     {settings.airflow_url}  user admin, password in {secrets / 'airflow_password'}\n"
         f"MLflow      {settings.mlflow_url}  user flywheel, password in {secrets / 'mlflow_password'}\n"
-        f"Service     http://{settings.bind}:{settings.serving_port}  key in {secrets / 'serving_api_key'}\n"
+        f"Service     {settings.url(settings.serving_port)}  key in {secrets / 'serving_api_key'}\n"
         f"Monitoring  {monitoring}  user flywheel, password in {secrets / 'monitoring_token'}\n"
     )
 
