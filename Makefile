@@ -16,7 +16,7 @@ help: ## Print what can be made
 	@touch $@
 
 .venv/installed: .uv/installed infra/locks/all.txt
-	$(UV) venv --quiet --allow-existing --python 3.11 .venv
+	$(UV) venv --quiet --allow-existing --relocatable --python 3.11 .venv
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes infra/locks/all.txt
 	@touch $@
 
@@ -41,7 +41,7 @@ bench: .venv/installed ## Time the hot paths, each beside its control
 lint: .venv/installed ## Check style, format and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
+	$(PYTHON) -m mypy
 
 lock: .uv/installed ## Resolve the dependencies anew; ARGS=--upgrade takes newer versions
 	$(UV) run --no-project --python 3.11 infra/local/lock.py --uv $(UV) $(ARGS)

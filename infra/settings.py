@@ -148,6 +148,11 @@ def forbid_telemetry() -> None:
     os.environ.update(NO_TELEMETRY)
 
 
+def names_a_variable(text: str) -> bool:
+    """Whether a `$NAME` in it is a variable of the environment, which Airflow would put into any of its paths."""
+    return os.path.expandvars(text) != text
+
+
 def let_waiting_threads_sleep() -> None:
     """For a process whose threads wait for each other: they leave the core meanwhile. Call before importing torch."""
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

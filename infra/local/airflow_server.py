@@ -52,7 +52,9 @@ def environment(settings: Settings) -> dict[str, str]:
         ("api", "base_url"): settings.airflow_url,
         ("api_auth", "jwt_secret_cmd"): read_command(settings, "airflow_jwt"),
         ("database", "sql_alchemy_conn"): sqlalchemy_url(place / "airflow.db"),
+        ("core", "plugins_folder"): str(place / "plugins"),
         ("logging", "base_log_folder"): str(place / "logs"),
+        ("logging", "dag_processor_child_process_log_directory"): str(place / "logs" / "dag_processor"),
     }
     own = {f"AIRFLOW__{section}__{option}".upper(): value for (section, option), value in options.items()}
     return child_environment(settings, {"AIRFLOW_HOME": str(place), "AIRFLOW_CONFIG": str(CONFIGURATION), **own})

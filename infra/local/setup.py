@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -20,7 +21,7 @@ import typer
 from feature_repo.contracts import USE_CASES, control, prediction_log
 from infra.local import airflow_server, keys
 from infra.local.errors import InstallationError
-from infra.settings import Settings, child_environment
+from infra.settings import Settings, child_environment, names_a_variable
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "infra" / "locks" / "all.txt"
@@ -35,6 +36,21 @@ def require_space(settings: Settings, minimum_bytes: int = MINIMUM_FREE_BYTES) -
             f"{free / 1024**2:.0f} MiB are free under {settings.root}, {minimum_bytes / 1024**2:.0f} MiB are "
             "needed; make room, or set FLYWHEEL_DATA_DIR to a folder on another disk"
         )
+
+
+def require_usable_name(path: Path) -> None:
+    """Raises InstallationError for a path that a log, a configuration file or Airflow would show or read wrongly."""
+    text = str(path)
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+        raise InstallationError(f"{text!r} has a control character or is not UTF-8; give that folder another name")
+    if names_a_variable(text):
+        raise InstallationError(f"{text!r} names a variable, which Airflow replaces; give that folder another name")
+
+
+def make_root(settings: Settings) -> None:
+    for folder in (ROOT, settings.root):
+        require_usable_name(folder)
+    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 @contextmanager
@@ -93,7 +109,7 @@ def make_servers_state(settings: Settings) -> None:
 def set_up(settings: Settings) -> None:
     """Everything that a first start needs. Raises InstallationError, in a sentence, if it cannot be made."""
     try:
-        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_root(settings)
         require_space(settings)
         settings.make_secrets()
         keys.make_model_keys(settings.root / "secrets")
@@ -112,7 +128,7 @@ def main() -> None:
     """Make the installation under FLYWHEEL_DATA_DIR (default: var/)."""
     settings = Settings()
     try:
-        settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_root(settings)
         with sole_user(settings):
             set_up(settings)
     except (InstallationError, OSError) as error:

@@ -10,8 +10,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from infra.local import setup
 from infra.local.errors import InstallationError
 from infra.local.keys import SIGNING_KEY, VERIFICATION_KEY, make_model_keys
-from infra.local.mlflow_server import auth_configuration
+from infra.local.mlflow_server import AUTHENTICATION
 from infra.settings import SECRET_NAMES, Settings, child_environment
+from tests.hostile_names import EVERYTHING, NAMES
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_a_missing_secret_is_not_replaced_by_a_default(tmp_path: Path) -> None:
 
 
 def test_no_secret_is_in_the_environment_of_a_child_or_in_mlflows_configuration(settings: Settings) -> None:
-    texts = [*child_environment(settings).values(), auth_configuration(settings.root / "mlflow")]
+    texts = [*child_environment(settings).values(), AUTHENTICATION.read_text()]
 
     assert not [name for name in SECRET_NAMES if any(settings.secret(name) in text for text in texts)]
 
@@ -95,6 +96,19 @@ def test_a_nearly_full_disk_is_refused_in_a_sentence(settings: Settings) -> None
 
     with pytest.raises(InstallationError, match=r"MiB are free under .* make room, or set FLYWHEEL_DATA_DIR"):
         setup.require_space(settings, minimum_bytes=2**60)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "$HOME", "in ${HOME}", "caf\udce9"], ids=ascii)
+def test_a_name_that_would_be_read_as_another_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InstallationError, match=r"give that folder another name") as refused:
+        setup.set_up(Settings(data_dir=tmp_path / name))
+    assert str(refused.value).encode()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_names_are_not_refused() -> None:
+    for name in {*NAMES.values(), EVERYTHING} - {NAMES["variable"]}:
+        setup.require_usable_name(Path("/data") / name)
 
 
 def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path: Path) -> None:
