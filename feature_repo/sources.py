@@ -10,6 +10,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from feature_repo.contracts.base import require_name
 from feature_repo.expectations import Complete, Expectation, Severity
 
 DELIVERED_AT = "delivered_at"
@@ -44,6 +45,8 @@ class Source:
     longest_silence: timedelta = field(default=timedelta(hours=12))
 
     def __post_init__(self) -> None:
+        for name in (self.name, *self.types):
+            require_name("source or its column", name)
         unknown = {column for rule in self.expectations for column in rule.columns} - set(self.columns)
         if unknown:
             raise ValueError(f"source {self.name}: expectations speak of {sorted(unknown)}, which are not its columns")

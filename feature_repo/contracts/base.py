@@ -4,12 +4,31 @@ Standard library only: a process that serves, trains or schedules may import thi
 framework, so the layers can share one truth and nothing else.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 Value = float | int | str | None
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+WORDS_OF_SQL = """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default
+    deferrable desc describe distinct do else end except false fetch for foreign from group having in initially
+    intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing
+    primary qualify references returning select show some summarize symmetric table then to trailing true union unique
+    unpivot using variadic when where window with
+"""
+RESERVED_IN_SQL = frozenset(WORDS_OF_SQL.split())
+
+
+def require_name(kind: str, name: str) -> None:
+    """A declared name stands as it is in SQL, paths, URLs, ids of DAGs and metrics. Raises ValueError for any other."""
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{kind} {name!r}: expected a lower-case letter, then such letters, digits and underscores")
+    if name in RESERVED_IN_SQL:
+        raise ValueError(f"{kind} {name!r}: that is a reserved word of SQL; give it another name")
 
 
 class ColumnType(StrEnum):
@@ -35,6 +54,9 @@ class Column:
     name: str
     type: ColumnType
 
+    def __post_init__(self) -> None:
+        require_name("column", self.name)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RequestField:
@@ -46,6 +68,9 @@ class RequestField:
     max_length: int = 16
     minimum: int = 0
     maximum: int = 2**31 - 1
+
+    def __post_init__(self) -> None:
+        require_name("request field", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +88,8 @@ class FeatureViewContract:
 
     def __post_init__(self) -> None:
         """Feast's DuckDB store cannot express days and hours in one duration."""
+        for name in (self.name, *self.join_keys):
+            require_name("feature view or join key", name)
         if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
 
@@ -122,6 +149,8 @@ class UseCase:
     decision_threshold: float
 
     def __post_init__(self) -> None:
+        for name in (self.name, self.feature_service, *self.sources):
+            require_name("use case, feature service or source", name)
         names = [column.name for column in self.vector]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:

@@ -1,4 +1,4 @@
-"""A data folder that a loop has lived in, copied and moved: it works under another name, the original is not touched."""
+"""A data folder that a loop has lived in, copied and moved: it works under another name, the other is untouched."""
 
 import hashlib
 import shutil

@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -88,7 +87,7 @@ def tables(database: Path) -> list[str]:
 def test_feast_drops_no_table_even_when_it_is_told_to(original: Path) -> None:
     store = offline.open_feature_store(Settings(data_dir=original))
     held = OnlineStore(original / "online_store.db", FLIGHT_DELAY).contents()
-    store.teardown()
+    store.teardown()  # type: ignore[no-untyped-call]
     assert OnlineStore(original / "online_store.db", FLIGHT_DELAY).contents() == held
 
 
@@ -103,7 +102,7 @@ def test_the_registry_names_no_folder(original: Path) -> None:
 
 
 @pytest.fixture(params=["uri_fragment", "class", "hive", "everything"])
-def named(request: pytest.FixtureRequest, blizzard: Path, tmp_path: Path) -> Iterator[Path]:
+def named(request: pytest.FixtureRequest, blizzard: Path, tmp_path: Path) -> Path:
     """A copy whose folder has such a name, beside one that the name would match as a pattern."""
     copied(blizzard, tmp_path / DECOYS.get(request.param, "decoy") / "data")
     return copied(blizzard, tmp_path / NAMES.get(request.param, EVERYTHING) / "data")

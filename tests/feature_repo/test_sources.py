@@ -1,7 +1,10 @@
 from dataclasses import replace
 
+import duckdb
 import pytest
 
+from feature_repo.contracts.base import RESERVED_IN_SQL, Column, ColumnType, RequestField, RequestType
+from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.expectations import FAIL, WARN, Severity, complete, in_range
 from feature_repo.sources import Source, SourceType, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
@@ -26,6 +29,25 @@ def test_columns_are_grouped_by_type_and_end_with_the_time_of_delivery() -> None
 def test_a_rule_about_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"source s: expectations speak of \['width'\], which are not its columns"):
         source(expectations=(*KEYED, *in_range(FAIL, "no such size", width=(0, 1))))
+
+
+@pytest.mark.parametrize("name", ["", "Flights", "late flights", "order", "a'b", "../a", "1st", "é"], ids=ascii)
+def test_a_name_that_sql_or_a_path_reads_otherwise_is_refused(name: str) -> None:
+    for declare in (
+        lambda: source(name=name),
+        lambda: source(types={**source().types, name: SourceType.STRING}),
+        lambda: Column(name=name, type=ColumnType.STRING),
+        lambda: RequestField(name=name, type=RequestType.STRING),
+        lambda: replace(FLIGHT_DELAY, name=name),
+        lambda: replace(FLIGHT_DELAY.views[0], name=name),
+    ):
+        with pytest.raises(ValueError, match=r"reserved word|expected a lower-case letter"):
+            declare()
+
+
+def test_the_reserved_words_are_duckdbs() -> None:
+    words = duckdb.sql("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
+    assert {word for (word,) in words} == RESERVED_IN_SQL
 
 
 def test_the_same_rule_twice_is_refused() -> None:

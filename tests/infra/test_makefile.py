@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def test_every_target_is_explained_and_no_recipe_is_longer_than_three_lines() ->
 
     assert [name for name, rest in targets if "## " not in rest] == []
     assert max(recipe.count("\n\t") + 1 for recipe in recipes) <= 3
+
+
+def test_no_script_of_the_environment_names_the_folder_that_it_lies_in() -> None:
+    """So that a checkout may be moved or copied with its environment."""
+    scripts = [path for path in Path(sys.executable).parent.iterdir() if path.is_file() and not path.is_symlink()]
+
+    assert len(scripts) > 20
+    assert [path.name for path in scripts if bytes(ROOT) in path.read_bytes()] == []
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
