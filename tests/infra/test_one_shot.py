@@ -32,3 +32,7 @@ def test_a_command_that_gives_way_has_the_lowest_priority() -> None:
     done = ended("import os; one_shot.give_way(); print(os.nice(0))")
 
     assert done.stdout == "19\n", done.stderr
+
+
+def test_what_a_library_registered_for_its_end_is_done() -> None:
+    assert ended("import atexit; atexit.register(print, 'tidied')").stdout == "tidied\n"
