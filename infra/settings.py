@@ -76,7 +76,8 @@ class Settings(BaseSettings):
 
     @property
     def feature_registry(self) -> Path:
-        return self.root / "registry.db"
+        """Made of the contracts alone. A `registry.db`, which earlier versions made, names folders: it is not opened."""
+        return self.root / "feature_registry.db"
 
     def url(self, port: int) -> str:
         """Of a server of this installation."""

@@ -98,7 +98,8 @@ def test_feast_writes_nothing_and_says_what_does(original: Path) -> None:
 
 
 def test_the_registry_names_no_folder(original: Path) -> None:
-    assert str(original.parent).encode() not in (original / "registry.db").read_bytes()
+    registry = Settings(data_dir=original).feature_registry
+    assert str(original.parent).encode() not in registry.read_bytes()
 
 
 @pytest.fixture(params=["uri_fragment", "class", "hive", "everything"])
