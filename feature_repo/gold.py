@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -47,7 +48,10 @@ def build(
     data_dir: Path,
     chaos: Chaos = no_chaos,
 ) -> dict[str, int]:
-    """Returns the number of rows written by table name. Raises TransformError if there is nothing to build from."""
+    """The number of rows written by table name: where nothing was delivered, 0, and what lay there is removed.
+
+    Raises TransformError if the interval is off the grid or some SQL does not run.
+    """
     contract = transforms.contract
     if interval.start != contract.floor(interval.start) or interval.end != contract.floor(interval.end):
         raise TransformError(f"{contract.name}: {interval} must begin and end on the grid, every {contract.step}")
@@ -208,11 +212,10 @@ def write(change: Transaction, table: GoldTable, rows: pa.Table, interval: DataI
 
 
 def by_day(rows: pa.Table, column: str) -> dict[date, pa.Table]:
-    """The rows, which are in the column's order, cut where the day turns."""
+    """The rows, which are in the column's order, cut where the day turns: no day of no rows."""
     days = pc.run_end_encode(pc.cast(rows[column], pa.date32()).combine_chunks())
-    ends = days.run_ends.to_pylist()
-    spans = zip(days.values.to_pylist(), [0, *ends[:-1]], ends, strict=True)
-    return {day: rows.slice(start, end - start) for day, start, end in spans}
+    spans = zip(days.values.to_pylist(), pairwise([0, *days.run_ends.to_pylist()]), strict=True)
+    return {day: rows.slice(start, end - start) for day, (start, end) in spans}
 
 
 def with_other_intervals(own: pa.Table, table: GoldTable, day: date, interval: DataInterval) -> pa.Table:
