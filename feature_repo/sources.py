@@ -44,6 +44,8 @@ class Source:
     longest_silence: timedelta = field(default=timedelta(hours=12))
 
     def __post_init__(self) -> None:
+        if not self.key:
+            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
         unknown = {column for rule in self.expectations for column in rule.columns} - set(self.columns)
         if unknown:
             raise ValueError(f"source {self.name}: expectations speak of {sorted(unknown)}, which are not its columns")

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from feature_repo.expectations import FAIL, WARN, Severity, complete, in_range
+from feature_repo.expectations import FAIL, WARN, Severity, When, complete, in_range
 from feature_repo.sources import Source, SourceType, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
 
@@ -26,6 +26,16 @@ def test_columns_are_grouped_by_type_and_end_with_the_time_of_delivery() -> None
 def test_a_rule_about_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match=r"source s: expectations speak of \['width'\], which are not its columns"):
         source(expectations=(*KEYED, *in_range(FAIL, "no such size", width=(0, 1))))
+
+
+def test_a_source_without_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="source s: its key is empty; name the columns"):
+        source(key=(), expectations=())
+
+
+def test_a_rule_for_rows_of_no_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="a rule for rows of which name is one of no values would hold for none"):
+        complete(WARN, "no size", "size", when=When(column="name", values=()))
 
 
 def test_the_same_rule_twice_is_refused() -> None:
