@@ -44,8 +44,6 @@ class Source:
     longest_silence: timedelta = field(default=timedelta(hours=12))
 
     def __post_init__(self) -> None:
-        if not self.key:
-            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
         unknown = {column for rule in self.expectations for column in rule.columns} - set(self.columns)
         if unknown:
             raise ValueError(f"source {self.name}: expectations speak of {sorted(unknown)}, which are not its columns")
@@ -61,6 +59,8 @@ class Source:
         missing = set(self.key) - required
         if missing:
             raise ValueError(f"source {self.name}: {sorted(missing)} need a Complete expectation of severity fail")
+        if not self.key:
+            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -63,10 +63,10 @@ class FeatureViewContract:
 
     def __post_init__(self) -> None:
         """Feast's DuckDB store cannot express days and hours in one duration."""
-        if not self.join_keys or not self.columns:
-            raise ValueError(f"view {self.name}: needs a join key and a column, got {self.join_keys}, {self.columns}")
         if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
+        if not self.join_keys or not self.columns:
+            raise ValueError(f"view {self.name}: needs a join key and a column, got {self.join_keys}, {self.columns}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,12 +124,12 @@ class UseCase:
     decision_threshold: float
 
     def __post_init__(self) -> None:
-        if not self.sources or not self.views:
-            raise ValueError(f"{self.name}: needs a source and a view, got {self.sources}, {self.views}")
         names = [column.name for column in self.vector]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{self.name}: columns {twice} are declared twice; a vector's names must be unique")
+        if not self.sources or not self.views:
+            raise ValueError(f"{self.name}: needs a source and a view, got {self.sources}, {self.views}")
 
     @property
     def view_columns(self) -> tuple[Column, ...]:

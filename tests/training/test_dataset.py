@@ -90,6 +90,20 @@ def test_a_feast_that_was_never_told_of_the_views_is_named_with_what_to_run(
         add_vectors(empty, SPEC.contract, rows)
 
 
+@pytest.mark.parametrize("num_rows", [0, 1])
+def test_few_rows_and_no_request_time_columns_have_the_types_of_many(
+    dataset: Dataset, winter_root: Path, feast: FeatureStore, num_rows: int
+) -> None:
+    table, _ = dataset
+    rows = read_population(winter_root, SPEC.contract, now=NOW).rows.slice(0, num_rows)
+    vectors = add_vectors(feast, SPEC.contract, rows)
+    assert vectors.schema == table.schema.remove(table.schema.get_field_index("split")).remove_metadata()
+    assert vectors == table.slice(0, num_rows).select(vectors.column_names)
+    contract = replace(SPEC.contract, request_columns=())
+    without = [column.name for column in SPEC.contract.request_columns]
+    assert add_vectors(feast, contract, rows) == vectors.drop_columns(without)
+
+
 @pytest.mark.parametrize(
     ("split", "says"),
     [
