@@ -33,11 +33,12 @@ UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 
 @dataclass(frozen=True, kw_only=True)
 class GoldTable:
-    """A gold table: where it lies and the time column that its partitions and intervals go by."""
+    """A gold table: where it lies, the time columns that its partitions and intervals go by, how far they are apart."""
 
     path: Path
     partitioned_by: str
     interval_by: str
+    lag: timedelta = timedelta(0)
 
 
 def build(
@@ -55,7 +56,8 @@ def build(
     contract = transforms.contract
     if interval.start != contract.floor(interval.start) or interval.end != contract.floor(interval.end):
         raise TransformError(f"{contract.name}: {interval} must begin and end on the grid, every {contract.step}")
-    tables = {view.name: change_log(data_dir, view) for view in contract.views} | outcomes(data_dir, contract.name)
+    logs_by_view = {view.name: change_log(data_dir, view, contract.lag) for view in contract.views}
+    tables = logs_by_view | outcomes(data_dir, contract.name)
     with transaction(data_dir, f"{contract.name}__gold", [table.path for table in tables.values()], chaos) as change:
         logs = compute_change_logs(transforms, sources, interval, data_dir)
         chaos("computed")
@@ -65,9 +67,9 @@ def build(
     return {name: rows.num_rows for name, rows in logs.items()}
 
 
-def change_log(data_dir: Path, view: FeatureViewContract) -> GoldTable:
+def change_log(data_dir: Path, view: FeatureViewContract, lag: timedelta) -> GoldTable:
     path = lake.feature_view(data_dir, view.name)
-    return GoldTable(path=path, partitioned_by="available_at", interval_by="instant")
+    return GoldTable(path=path, partitioned_by="available_at", interval_by="instant", lag=lag)
 
 
 def outcomes(data_dir: Path, use_case: str) -> dict[str, GoldTable]:
@@ -205,9 +207,9 @@ def with_time_zone(rows: pa.Table) -> pa.Table:
 
 def write(change: Transaction, table: GoldTable, rows: pa.Table, interval: DataInterval) -> None:
     """Stage every day that has rows of the interval or had some; a day keeps its rows of other intervals."""
-    own = by_day(rows, table.partitioned_by)
+    own, last = by_day(rows, table.partitioned_by), interval.end + table.lag
     held = {day_of(path) for path in partitions(table.path)}
-    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= interval.end.date()}):
+    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= last.date()}):
         change.write(table.path, day, with_other_intervals(own.get(day, rows.slice(0, 0)), table, day, interval))
 
 

@@ -1,6 +1,7 @@
 """Gold is a function of the deliveries: same bytes again, whole or in parts; late rows change no earlier instant."""
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -87,8 +88,8 @@ def test_before_anything_is_delivered_a_build_writes_nothing_and_says_so(tmp_pat
 def test_rows_that_went_are_removed_and_those_of_other_intervals_of_the_day_stay(installed: Path) -> None:
     hour = DataInterval(start=flown.START + 13 * flown.HOUR, end=flown.START + 14 * flown.HOUR)
     rows = {name: landed.read(path) for name, path in gold_tables(installed).items()}
-    lake.silver(installed, "flights").unlink()
-    lake.silver(installed, "weather").unlink()
+    for source in SOURCES:
+        lake.silver(installed, source.name).unlink()
     assert set(build(TRANSFORMS, SOURCES, hour, data_dir=installed).values()) == {0}
     for name, path in gold_tables(installed).items():
         times = rows[name][TIME_OF.get(name, "instant")]
@@ -98,6 +99,19 @@ def test_rows_that_went_are_removed_and_those_of_other_intervals_of_the_day_stay
         assert landed.read(path).equals(rows[name].filter(others)), name
         assert landed.read(path).num_rows < rows[name].num_rows, name
     assert set(build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=installed).values()) == {0}
+    assert not any(gold_digests(installed).values())
+
+
+def test_rows_that_went_are_removed_though_they_were_available_days_later(installed: Path) -> None:
+    hour = DataInterval(start=flown.START, end=flown.START + flown.HOUR)
+    slow = replace(TRANSFORMS, contract=replace(FLIGHT_DELAY, lag=timedelta(days=2)))
+    for table in gold_tables(installed).values():
+        table.unlink()
+    shutil.rmtree(installed / "lake" / ".versions" / "flight_delay__gold")
+    assert all(build(slow, SOURCES, hour, data_dir=installed)[name] for name in TABLES)
+    for source in SOURCES:
+        lake.silver(installed, source.name).unlink()
+    build(slow, SOURCES, hour, data_dir=installed)
     assert not any(gold_digests(installed).values())
 
 
