@@ -19,7 +19,7 @@ import typer
 from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
 from feature_repo.contracts.base import DataInterval
-from feature_repo.errors import FeatureRepoError
+from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
 from infra.logs import configure_logs
@@ -79,7 +79,10 @@ def ingest(
     start: Start,
     end: End,
 ) -> None:
-    """Validate what was delivered in an interval and put it into the lake: bronze, silver, quarantine."""
+    """Validate what was delivered in an interval and put it into the lake: bronze, silver, quarantine.
+
+    A source that is refused keeps none of the others out.
+    """
     from feature_repo.ingest import ingest as ingest_interval
     from feature_repo.suite import verdicts
 
@@ -88,17 +91,24 @@ def ingest(
     for name in sources:
         if name not in declared:
             raise ValueError(f"{use_case} has no source {name!r}; there are: {', '.join(sorted(declared))}")
+    refusals: list[str] = []
     for name in sources:
-        report = ingest_interval(
-            use_case,
-            declared[name],
-            interval,
-            data_dir=settings.root,
-            control_database=settings.control_database,
-            engine=verdicts,
-            chaos=die_at(settings.chaos),
-        )
-        typer.echo(f"{name} {interval}: {report.summary}")
+        try:
+            report = ingest_interval(
+                use_case,
+                declared[name],
+                interval,
+                data_dir=settings.root,
+                control_database=settings.control_database,
+                engine=verdicts,
+                chaos=die_at(settings.chaos),
+            )
+        except (DeliveryError, IntervalRefusedError) as refusal:
+            refusals.append(str(refusal))
+        else:
+            typer.echo(f"{name} {interval}: {report.summary}")
+    if refusals:
+        raise IntervalRefusedError("; ".join(refusals))
 
 
 @app.command()
@@ -108,15 +118,20 @@ def quality(use_case: UseCaseName) -> None:
 
     from feature_repo.quality import table_of
 
-    Console().print(table_of(Settings().control_database, use_case_named(use_case).name))
+    table = table_of(Settings().control_database, use_case_named(use_case).name)
+    Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
 
 
 @app.command()
 def build(use_case: UseCaseName, start: Start, end: End) -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels."""
     from feature_repo.gold import build as build_gold
+    from feature_repo.lake import partitions
 
     settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
+    for source in declared.SOURCES:
+        if not partitions(lake.silver(settings.root, source.name)):
+            typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
     written = build_gold(
         declared.TRANSFORMS, declared.SOURCES, interval, data_dir=settings.root, chaos=die_at(settings.chaos)
     )

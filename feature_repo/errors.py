@@ -28,7 +28,7 @@ class LakeBusyError(FeatureRepoError):
 
 
 class ReferenceMissingError(FeatureRepoError):
-    """A rule refers to a reference table that the lake does not have."""
+    """A rule refers to a reference table, or to a column of one, that the lake does not have."""
 
 
 class TransformError(FeatureRepoError):
@@ -37,6 +37,10 @@ class TransformError(FeatureRepoError):
 
 class OnlineStoreError(FeatureRepoError):
     """The online store cannot be written, or what is in it does not fit what is to be written."""
+
+
+class FeatureStoreError(FeatureRepoError):
+    """Feast's registry does not hold what the contracts declare."""
 
 
 class ParityError(FeatureRepoError):

@@ -35,6 +35,10 @@ class When:
     column: str
     values: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        if not self.values:
+            raise ValueError(f"a rule for rows of which {self.column} is one of no values would hold for none of them")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
@@ -32,11 +33,12 @@ UTC_MICROSECONDS = pa.timestamp("us", "UTC")
 
 @dataclass(frozen=True, kw_only=True)
 class GoldTable:
-    """A gold table: where it lies and the time column that its partitions and intervals go by."""
+    """A gold table: where it lies, the time columns that its partitions and intervals go by, how far they are apart."""
 
     path: Path
     partitioned_by: str
     interval_by: str
+    lag: timedelta = timedelta(0)
 
 
 def build(
@@ -47,11 +49,15 @@ def build(
     data_dir: Path,
     chaos: Chaos = no_chaos,
 ) -> dict[str, int]:
-    """Returns the number of rows written by table name. Raises TransformError if there is nothing to build from."""
+    """The number of rows written by table name: where nothing was delivered, 0, and what lay there is removed.
+
+    Raises TransformError if the interval is off the grid or some SQL does not run.
+    """
     contract = transforms.contract
     if interval.start != contract.floor(interval.start) or interval.end != contract.floor(interval.end):
         raise TransformError(f"{contract.name}: {interval} must begin and end on the grid, every {contract.step}")
-    tables = {view.name: change_log(data_dir, view) for view in contract.views} | outcomes(data_dir, contract.name)
+    logs_by_view = {view.name: change_log(data_dir, view, contract.lag) for view in contract.views}
+    tables = logs_by_view | outcomes(data_dir, contract.name)
     with transaction(data_dir, f"{contract.name}__gold", [table.path for table in tables.values()], chaos) as change:
         logs = compute_change_logs(transforms, sources, interval, data_dir)
         chaos("computed")
@@ -61,9 +67,9 @@ def build(
     return {name: rows.num_rows for name, rows in logs.items()}
 
 
-def change_log(data_dir: Path, view: FeatureViewContract) -> GoldTable:
+def change_log(data_dir: Path, view: FeatureViewContract, lag: timedelta) -> GoldTable:
     path = lake.feature_view(data_dir, view.name)
-    return GoldTable(path=path, partitioned_by="available_at", interval_by="instant")
+    return GoldTable(path=path, partitioned_by="available_at", interval_by="instant", lag=lag)
 
 
 def outcomes(data_dir: Path, use_case: str) -> dict[str, GoldTable]:
@@ -201,18 +207,17 @@ def with_time_zone(rows: pa.Table) -> pa.Table:
 
 def write(change: Transaction, table: GoldTable, rows: pa.Table, interval: DataInterval) -> None:
     """Stage every day that has rows of the interval or had some; a day keeps its rows of other intervals."""
-    own = by_day(rows, table.partitioned_by)
+    own, last = by_day(rows, table.partitioned_by), interval.end + table.lag
     held = {day_of(path) for path in partitions(table.path)}
-    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= interval.end.date()}):
+    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= last.date()}):
         change.write(table.path, day, with_other_intervals(own.get(day, rows.slice(0, 0)), table, day, interval))
 
 
 def by_day(rows: pa.Table, column: str) -> dict[date, pa.Table]:
-    """The rows, which are in the column's order, cut where the day turns."""
+    """The rows, which are in the column's order, cut where the day turns: no day of no rows."""
     days = pc.run_end_encode(pc.cast(rows[column], pa.date32()).combine_chunks())
-    ends = days.run_ends.to_pylist()
-    spans = zip(days.values.to_pylist(), [0, *ends[:-1]], ends, strict=True)
-    return {day: rows.slice(start, end - start) for day, start, end in spans}
+    spans = zip(days.values.to_pylist(), pairwise([0, *days.run_ends.to_pylist()]), strict=True)
+    return {day: rows.slice(start, end - start) for day, (start, end) in spans}
 
 
 def with_other_intervals(own: pa.Table, table: GoldTable, day: date, interval: DataInterval) -> pa.Table:

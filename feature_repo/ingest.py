@@ -61,7 +61,7 @@ def judge(
     landing.load(connection, source, files, interval, tables.delivered)
     open_earlier(connection, source, interval, data_dir)
     report = check(connection, source, engine=engine, known=f"{source.name}_earlier")
-    refuse_if_defective(connection, source, report)
+    refuse_if_defective(connection, source, interval, report)
     warnings = (silence(connection, source, interval), repeats_later(connection, source, interval, data_dir))
     return replace(report, warnings=tuple(warning for warning in warnings if warning))
 

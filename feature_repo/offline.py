@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from feature_repo.contracts.base import Column, ColumnType, FeatureViewContract, UseCase
 from feature_repo.definitions import declared
-from feature_repo.errors import ParityError
+from feature_repo.errors import FeatureStoreError, ParityError
 from feature_repo.feast_sdk import FeatureStore, apply_total_with_repo_instance
 from infra.settings import Settings
 
@@ -42,13 +42,21 @@ def open_feature_store(settings: Settings) -> FeatureStore:
 def historical_features(store: FeatureStore, use_case: UseCase, rows: pa.Table) -> pa.Table:
     """The feature service's columns for each row, in its order, as they could be served at the row's `event_timestamp`.
 
-    `rows` has the views' join keys and `event_timestamp`. Raises ParityError if Feast gives other rows than asked for.
+    `rows` has the views' join keys and `event_timestamp`. Raises FeatureStoreError if a view was never registered,
+    ParityError if Feast gives other rows than asked for.
     """
+    check_registered(store, use_case)
     moments = pa.array(moments_asked(use_case, rows[AS_OF]), pa.timestamp("us", "UTC"))
     columns: dict[str, pa.ChunkedArray] = {}
     for view in use_case.views:
         columns |= view_features(store, view, rows.select(view.join_keys).append_column(AS_OF, moments))
     return pa.table(columns)
+
+
+def check_registered(store: FeatureStore, use_case: UseCase) -> None:
+    missing = sorted({view.name for view in use_case.views} - {view.name for view in store.list_feature_views()})
+    if missing:
+        raise FeatureStoreError(f"Feast does not know {', '.join(missing)}; run `python -m feature_repo apply` first")
 
 
 def moments_asked(use_case: UseCase, times: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -128,6 +128,8 @@ def sample(use_case: UseCase, log: Path, *, before: datetime, number: int, seed:
     if not log.exists():
         raise ParityError(f"no prediction log {log}; serve some requests first")
     with closing(sqlite3.connect(read_only_uri(log), uri=True, timeout=30)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'predictions'").fetchone():
+            return []  # made, and not yet written to
         chosen = [
             sequence
             for (sequence,) in connection.execute(

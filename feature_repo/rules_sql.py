@@ -35,7 +35,9 @@ def violation(rule: Expectation) -> str:
         case Matches():
             return f"NOT regexp_full_match({rule.column}, {sql_literal(rule.pattern)})"
         case RefersTo():
-            known = f"SELECT {rule.reference_column} FROM reference_{rule.reference}"
+            # Beside a null, NOT IN is true of nothing: one absent name would let every value pass.
+            name = rule.reference_column
+            known = f"SELECT {name} FROM reference_{rule.reference} WHERE {name} IS NOT NULL"
             return f"{rule.column} IS NOT NULL AND {rule.column} NOT IN ({known})"
         case Ordered():
             return outside(rule.earlier, rule.column, rule.at_least, rule.at_most)

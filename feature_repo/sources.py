@@ -62,6 +62,8 @@ class Source:
         missing = set(self.key) - required
         if missing:
             raise ValueError(f"source {self.name}: {sorted(missing)} need a Complete expectation of severity fail")
+        if not self.key:
+            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from feature_repo import rules_sql
 from feature_repo.contracts import lake
+from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import IntervalRefusedError, ReferenceMissingError
 from feature_repo.expectations import RefersTo, Severity
 from feature_repo.sources import DELIVERED_AT, Source
@@ -79,7 +82,23 @@ def open_references(connection: duckdb.DuckDBPyConnection, source: Source, data_
             raise ReferenceMissingError(
                 f"{source.name}: no reference table {path}; run `python -m feature_repo reference USE_CASE` first"
             )
+        check_reference(source, name, path)
         connection.execute(f"CREATE OR REPLACE TEMP TABLE reference_{name} AS FROM {parquet_files(path)}")
+
+
+def check_reference(source: Source, name: str, path: Path) -> None:
+    """Raises ReferenceMissingError unless every column that a rule compares with is there and has a type."""
+    schema = pq.read_schema(path)
+    for rule in source.expectations:
+        if not isinstance(rule, RefersTo) or rule.reference != name:
+            continue
+        index = schema.get_field_index(rule.reference_column)
+        if index < 0 or pa.types.is_null(schema.field(index).type):
+            raise ReferenceMissingError(
+                f"{source.name}: {rule.name} compares with column {rule.reference_column} of {path}, which "
+                f"{'is not there' if index < 0 else 'has no type'}; declare it in the use case's REFERENCES, then run "
+                "`python -m feature_repo reference USE_CASE`"
+            )
 
 
 def check(
@@ -165,7 +184,9 @@ def shown(names: tuple[str, ...]) -> str:
 
 
 def text(expression: str) -> str:
-    return f"coalesce(CAST({expression} AS VARCHAR), 'absent')"
+    """SQL for the value as a person reads it: one that is there but empty is not absent."""
+    value = f"CAST({expression} AS VARCHAR)"
+    return f"""coalesce(CASE {value} WHEN '' THEN '""' ELSE {value} END, 'absent')"""
 
 
 def count(connection: duckdb.DuckDBPyConnection, source: Source, tables: BatchTables) -> Report:
@@ -189,12 +210,15 @@ def count(connection: duckdb.DuckDBPyConnection, source: Source, tables: BatchTa
     )
 
 
-def refuse_if_defective(connection: duckdb.DuckDBPyConnection, source: Source, report: Report) -> None:
+def refuse_if_defective(
+    connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, report: Report
+) -> None:
     """Raises IntervalRefusedError if the batch is empty or holds more bad rows than its source may deliver."""
     if report.num_rows == 0:
         raise IntervalRefusedError(
-            f"{source.name} delivered nothing; expected at least one row: see whether the source is running, "
-            "have it deliver what is missing, then run this again"
+            f"{source.name} delivered nothing in {interval}; expected at least one row: see whether the source is "
+            "running, have it deliver what is missing, then run this again; a source that began later is ingested "
+            "from its first row on"
         )
     share = report.num_quarantined / report.num_rows
     if share <= source.max_quarantined_share:

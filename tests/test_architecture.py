@@ -14,7 +14,7 @@ LAYERS = ("feature_repo", "training", "serving", "monitoring", "dags", "infra")
 LEAVES = ("infra.settings", "infra.clock", "infra.logs", "infra.one_shot", "infra.quoting", "infra.whole_file")
 SHARED = ("feature_repo.contracts", *LEAVES)
 # The point-in-time join that parity checks answers with has to be the one that training sets are made by.
-SHARED_WITH = {"training": ("feature_repo.offline",)}
+SHARED_WITH = {"training": ("feature_repo.offline", "feature_repo.errors")}
 USE_CASE_FILES = (
     "feature_repo/contracts/{}.py",
     "feature_repo/use_cases/{}.py",

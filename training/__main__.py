@@ -148,6 +148,7 @@ def switch(use_case: str, *, paused: bool, reason: str) -> None:
 @app.command()
 def abandon(use_case: UseCaseName, reason: Reason) -> None:
     """Give up the open training, so that another may be admitted; its incidents say why."""
+    admission.check_reason(reason)
     settings = Settings()
     training = the_open_training(settings.control_database, use_case)
     now = settings.make_clock().now()
@@ -158,11 +159,14 @@ def abandon(use_case: UseCaseName, reason: Reason) -> None:
 def list_trainings(use_case: UseCaseName) -> None:
     """A line per training, the newest first: when, id, state, version, reason, and what came of it."""
     with control(Settings().control_database) as connection:
-        for each in trainings(connection, use_case_named(use_case).name):
-            version = f"v{each.model_version}" if each.model_version else "-"
-            outcome = f"  ->  {each.outcome}" if each.outcome else ""
-            identity = f"{each.admitted_at.isoformat()}  {each.training_id}  {each.state}  {version}"
-            typer.echo(f"{identity}  {each.reason}{outcome}")
+        found = trainings(connection, use_case_named(use_case).name)
+    if not found:
+        typer.echo(f"{use_case}: no training was admitted yet")
+    for each in found:
+        version = f"v{each.model_version}" if each.model_version else "-"
+        outcome = f"  ->  {each.outcome}" if each.outcome else ""
+        identity = f"{each.admitted_at.isoformat()}  {each.training_id}  {each.state}  {version}"
+        typer.echo(f"{identity}  {each.reason}{outcome}")
 
 
 def run(command: Callable[[], object]) -> int:

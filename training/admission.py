@@ -39,8 +39,11 @@ def admit(
     """Open a training for what waits in the inbox, or go on with the open one: there is one per use case.
 
     `bootstrap` trains the first model, `requested` is a person's reason: neither waits for the cool-down or needs an
-    alarm. Raises NotAdmitted with the reason, which then is the waiting incidents' outcome too.
+    alarm. Raises NotAdmitted with the reason, which then is the waiting incidents' outcome too, and ValueError for a
+    reason without a word.
     """
+    if requested is not None:
+        check_reason(requested)
     name = spec.contract.name
     with control(database) as connection:
         going_on = open_training(connection, name)
@@ -55,6 +58,11 @@ def admit(
             return open_new(connection, name, waiting, now=now, wall=wall)
         refuse(connection, waiting, reason, now)
     raise NotAdmitted(f"{name}: no training: {reason}")
+
+
+def check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("the reason is empty; say why: it is kept, and shown to whoever looks later")
 
 
 def ask(
@@ -169,6 +177,9 @@ def refuse(connection: sqlite3.Connection, waiting: tuple[str, ...], reason: str
 
 
 def switch(database: Path, use_case: str, *, paused: bool, reason: str, wall: datetime) -> None:
+    """Raises ValueError for a pause without a reason."""
+    if paused:
+        check_reason(reason)
     with control(database) as connection:
         connection.execute(
             "INSERT INTO switches (use_case, paused, reason, updated_at_wall) VALUES (?, ?, ?, ?) "

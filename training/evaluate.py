@@ -12,20 +12,22 @@ NUM_BINS = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
+    """`auc` is None where the rows are of one class."""
+
     num_rows: int
     base_rate: float
-    auc: float
+    auc: float | None
     log_loss: float
     brier: float
     ece: float
 
 
-def area_under_curve(label: Array, probability: Array) -> float:
-    """Chance that a positive row is ranked above a negative one, ties counting half; NaN with a single class."""
+def area_under_curve(label: Array, probability: Array) -> float | None:
+    """Chance that a positive row is ranked above a negative one, ties counting half; None with a single class."""
     positives = int(label.sum())
     negatives = len(label) - positives
     if positives == 0 or negatives == 0:
-        return float("nan")
+        return None
     _, place, counts = np.unique(probability, return_inverse=True, return_counts=True)
     ranks = np.cumsum(counts) - (counts - 1) / 2
     return float((ranks[place][label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))

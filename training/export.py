@@ -61,7 +61,10 @@ def export_core(model: TabularModel, *, num_numeric: int, num_categories: int) -
 
 
 def put_encoders_in_front(core: onnx.ModelProto, vocabularies: tuple[tuple[str, ...], ...]) -> onnx.ModelProto:
-    """Replace the input of codes by one of strings, `(batch, len(vocabularies))`; unknown and "" have code 0."""
+    """Replace the input of codes by one of strings, `(batch, len(vocabularies))`; unknown and "" have code 0.
+
+    A model without numbers, or without strings, has no such input.
+    """
     graph, nodes = core.graph, []
     for index, vocabulary in enumerate(vocabularies):
         place, column, code = f"place_{index}", f"column_{index}", f"code_{index}"
@@ -77,7 +80,8 @@ def put_encoders_in_front(core: onnx.ModelProto, vocabularies: tuple[tuple[str, 
             default_int64=0,
         )
         nodes.append(encoder)
-    inputs = [value for value in graph.input if value.name != CODES]
+    used = {name for node in graph.node for name in node.input}
+    inputs = [value for value in graph.input if value.name in used - {CODES}]
     if vocabularies:
         shape: list[str | int | None] = ["batch", len(vocabularies)]
         inputs.append(helper.make_tensor_value_info(CATEGORICAL_INPUT, TensorProto.STRING, shape))
@@ -93,7 +97,9 @@ def put_encoders_in_front(core: onnx.ModelProto, vocabularies: tuple[tuple[str, 
 
 
 def check_equal(serialised: bytes, rows: Rows, expected: NDArray[np.float32]) -> None:
-    """Raises ExportRejected unless the graph gives `expected`, whole and row by row."""
+    """Raises ExportRejected unless the graph gives `expected`, whole and row by row, or if there is no row."""
+    if len(rows) == 0:
+        raise ExportRejected("there is no row on which to compare the ONNX graph with torch")
     session = open_session(serialised)
     together = score(session, rows)
     difference = float(np.abs(together - expected).max())

@@ -1,7 +1,7 @@
 """The vector of each row as it would have been logged: the point-in-time join, then the request-time features.
 
-The join is the one that parity checks answers with, so that what is checked is what is trained on. It is the only
-module of another layer that training imports.
+The join is the one that parity checks answers with, so that what is checked is what is trained on. It and its errors
+are all that training imports of another layer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from feature_repo.contracts.base import UseCase, Value
+from feature_repo.errors import FeatureRepoError
 from feature_repo.offline import AS_OF, historical_features, typed
+from training.errors import TrainingError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -46,8 +48,14 @@ def python_values(column: pa.ChunkedArray) -> list[Value]:
 
 
 def add_vectors(store: "FeatureStore", use_case: UseCase, population: pa.Table) -> pa.Table:
-    """`population` with the columns of `use_case.vector` behind its own; same rows, same order."""
-    views = historical_features(store, use_case, population.append_column(AS_OF, population["prediction_time"]))
+    """`population` with the columns of `use_case.vector` behind its own; same rows, same order.
+
+    Raises TrainingError for what the join raises.
+    """
+    try:
+        views = historical_features(store, use_case, population.append_column(AS_OF, population["prediction_time"]))
+    except FeatureRepoError as error:
+        raise TrainingError(str(error)) from error
     made = request_time_columns(use_case, population, views)
     kept = {
         name if name in ("prediction_time", "label") else f"request__{name}": population[name]

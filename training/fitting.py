@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
@@ -28,7 +27,7 @@ from training.loop import fit
 from training.model_card import write_model_card
 from training.package import SIGNING_KEY, packaged, signed_files
 from training.plots import draw_all
-from training.rows import Rows, rows_of
+from training.rows import Rows, rows_of, slice_names
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
 from training.training_set import GATE, HELD_OUT, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
@@ -143,13 +142,14 @@ def slice_metrics(label: Array, probability: Array, table: pa.Table, spec: Train
         f"{column}={name}": metrics
         for column in spec.gate.slices
         for name, metrics in measure_slices(
-            label, probability, np.array(table[column].to_pylist(), object), min_rows=spec.gate.min_slice_rows
+            label, probability, slice_names(table[column]), min_rows=spec.gate.min_slice_rows
         ).items()
     }
 
 
 def log_evaluation(client: MlflowClient, run_id: str, evaluation: Evaluation, history: Sequence[Epoch]) -> None:
-    metrics = [Metric(f"gate_{name}", float(value), 0, 0) for name, value in asdict(evaluation.metrics).items()]
+    known = {name: value for name, value in asdict(evaluation.metrics).items() if value is not None}
+    metrics = [Metric(f"gate_{name}", float(value), 0, 0) for name, value in known.items()]
     for epoch in history:
         values = {"train_loss": epoch.train_loss, "held_out_loss": epoch.held_out_loss, "epoch_seconds": epoch.seconds}
         metrics += [Metric(name, value, 0, epoch.number) for name, value in values.items()]

@@ -28,7 +28,7 @@ from training.control import Training, end
 from training.errors import TrainingError
 from training.package import VERIFICATION_KEY, verified
 from training.promotion import Decision, Floats, GateRows, Verdict, decide
-from training.rows import rows_of
+from training.rows import rows_of, slice_names
 from training.scoring import open_session, score
 from training.spec import TrainingSpec
 from training.training_set import GATE, TRAIN, DatasetFacts, part_of, read_dataset, read_facts
@@ -73,7 +73,7 @@ def gate_rows(spec: TrainingSpec, facts: DatasetFacts, table: pa.Table) -> GateR
     times = table["prediction_time"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     slices: dict[str, NDArray[np.bool_]] = {}
     for column in spec.gate.slices:
-        values = np.array([value or "" for value in table[column].to_pylist()])
+        values = slice_names(table[column])
         slices |= {f"{column}={name}": values == name for name in np.unique(values)}
     return GateRows(
         label=table["label"].to_numpy().astype(np.float64), day=(times - start) // MICROSECONDS_PER_DAY, slices=slices

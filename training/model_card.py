@@ -22,9 +22,11 @@ def write_model_card(
         f"| {name} | {part.start} | {part.end} | {part.num_rows} | {part.num_positive / max(1, part.num_rows):.3f} |"
         for name, part in facts.parts.items()
     )
+    auc = ranking(metrics, 4)
     unlabelled = ", ".join(f"{count} {outcome}" for outcome, count in facts.unlabelled.items()) or "none"
     by_slice = "\n".join(
-        f"| {name} | {each.num_rows} | {each.base_rate:.3f} | {each.auc:.3f} | {each.log_loss:.3f} | {each.ece:.3f} |"
+        f"| {name} | {each.num_rows} | {each.base_rate:.3f} | {ranking(each, 3)} | {each.log_loss:.3f} "
+        f"| {each.ece:.3f} |"
         for name, each in slices.items()
     )
     return f"""# {use_case.name}
@@ -41,14 +43,18 @@ Feature service `{facts.feature_service}`, digest `{facts.digest}`. Rows without
 {parts}
 
 ## Quality on the gate's rows, which nothing in its training touched
-AUC {metrics.auc:.4f}, log loss {metrics.log_loss:.4f}, Brier {metrics.brier:.4f}, calibration error {metrics.ece:.4f};
+AUC {auc}, log loss {metrics.log_loss:.4f}, Brier {metrics.brier:.4f}, calibration error {metrics.ece:.4f};
 base rate {metrics.base_rate:.3f}.
 
 | slice | rows | positive | AUC | log loss | calibration error |
 |---|---|---|---|---|---|
-{by_slice}
+{by_slice or "| no slice has enough rows | | | | | |"}
 
 ## Use
 Answers above {use_case.decision_threshold} are decided as positive. The graph takes raw values: its preprocessing is
 inside it. Not for requests of another population than the rows above.
 """
+
+
+def ranking(metrics: Metrics, digits: int) -> str:
+    return "none, one class" if metrics.auc is None else f"{metrics.auc:.{digits}f}"

@@ -33,9 +33,12 @@ def draw_all(
 def draw_roc(axes: Axes, label: Array, probability: Array) -> None:
     order = np.argsort(-probability, kind="stable")
     hits, misses = np.cumsum(label[order]), np.cumsum(1 - label[order])
-    axes.plot(misses / misses[-1], hits / hits[-1])
+    title = "No ROC: the gate's rows are of one class"
+    if hits[-1] and misses[-1]:
+        title = "ROC on the gate's rows"
+        axes.plot(misses / misses[-1], hits / hits[-1])
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-    axes.set(xlabel="false positive rate", ylabel="true positive rate", title="ROC on the gate's rows")
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", title=title)
 
 
 def draw_calibration(axes: Axes, label: Array, probability: Array) -> None:
@@ -46,10 +49,11 @@ def draw_calibration(axes: Axes, label: Array, probability: Array) -> None:
 
 
 def draw_slices(axes: Axes, slices: Mapping[str, Metrics]) -> None:
-    names = list(slices)
-    axes.barh(names, [slices[name].auc for name in names])
+    auc_by_name = {name: each.auc for name, each in slices.items() if each.auc is not None}
+    axes.barh(list(auc_by_name), list(auc_by_name.values()))
     axes.invert_yaxis()
-    axes.set(xlabel="AUC", title="Slices of the gate's rows", xlim=(0.5, 1))
+    title = "Slices of the gate's rows" if auc_by_name else "No slice has enough rows of both classes"
+    axes.set(xlabel="AUC", title=title, xlim=(0.5, 1))
 
 
 def draw_learning_curve(axes: Axes, history: Sequence[Epoch]) -> None:

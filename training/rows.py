@@ -31,6 +31,11 @@ def rows_of(table: pa.Table, *, numeric: tuple[str, ...], categorical: tuple[str
     )
 
 
+def slice_names(values: pa.ChunkedArray) -> NDArray[np.object_]:
+    """The slice of each row by its value; a row without one is in the slice "", and a 0 is not."""
+    return np.array(["" if value is None else str(value) for value in values.to_pylist()], object)
+
+
 def numeric_matrix(table: pa.Table, names: tuple[str, ...]) -> NDArray[np.float32]:
     matrix = np.empty((len(table), len(names)), np.float32)
     for index, name in enumerate(names):

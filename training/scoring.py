@@ -22,7 +22,7 @@ def open_session(serialised: bytes) -> onnxruntime.InferenceSession:
 
 def score(session: onnxruntime.InferenceSession, rows: Rows, *, batch_size: int = BATCH) -> NDArray[np.float32]:
     """`(rows,)` probabilities."""
-    return np.concatenate(list(batches(session, rows, batch_size)))
+    return np.concatenate([np.empty(0, np.float32), *batches(session, rows, batch_size)])
 
 
 def batches(session: onnxruntime.InferenceSession, rows: Rows, size: int) -> Iterator[NDArray[np.float32]]:

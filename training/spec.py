@@ -29,6 +29,10 @@ class ModelSpec:
     input_noise: float = 0.15
     num_members: int = 3
 
+    def __post_init__(self) -> None:
+        if self.num_knots < 2:
+            raise ValueError(f"num_knots is {self.num_knots}; a piece of the quantile map lies between two")
+
 
 @dataclass(frozen=True, kw_only=True)
 class FitSpec:
@@ -39,6 +43,10 @@ class FitSpec:
     weight_decay: float = 1e-2
     warm_up_share: float = 0.05
 
+    def __post_init__(self) -> None:
+        if self.num_epochs < 1 or self.batch_size < 1:
+            raise ValueError(f"num_epochs {self.num_epochs} and batch_size {self.batch_size} must be at least 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitSpec:
@@ -47,6 +55,10 @@ class SplitSpec:
     held_out: timedelta
     min_rows: int
     min_rows_per_class: int
+
+    def __post_init__(self) -> None:
+        if self.min_rows_per_class < 1:
+            raise ValueError(f"min_rows_per_class is {self.min_rows_per_class}; of one class nothing can be learned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +78,10 @@ class GateSpec:
     min_slice_rows: int = 300
     max_calibration_error: float = 0.05
     num_resamples: int = 4000
+
+    def __post_init__(self) -> None:
+        if self.min_days < 2:
+            raise ValueError(f"min_days is {self.min_days}; a difference between days needs two")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +112,8 @@ class TrainingSpec:
                 f"{self.contract.name}: gate_window is {self.contract.gate_window}, but the gate needs "
                 f"{self.gate.min_days} days of untouched rows; widen the window in the contract"
             )
+        if not self.numeric and not self.categorical:
+            raise ValueError(f"{self.contract.name}: every column of the vector is excluded; leave the model an input")
 
     @property
     def numeric(self) -> tuple[str, ...]:

@@ -92,6 +92,8 @@ class FeatureViewContract:
             require_name("feature view or join key", name)
         if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
+        if not self.join_keys or not self.columns:
+            raise ValueError(f"view {self.name}: needs a join key and a column, got {self.join_keys}, {self.columns}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +157,8 @@ class UseCase:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"{self.name}: columns {twice} are declared twice; a vector's names must be unique")
+        if not self.sources or not self.views:
+            raise ValueError(f"{self.name}: needs a source and a view, got {self.sources}, {self.views}")
 
     @property
     def view_columns(self) -> tuple[Column, ...]:

@@ -30,6 +30,7 @@ from feature_repo.contracts import lake
 from feature_repo.contracts.base import ColumnType, FeatureViewContract, Value
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.prediction_log import DDL
+from feature_repo.errors import ParityError
 from feature_repo.feast_layout import decode_key, decode_value, encode_key, encode_value
 from feature_repo.gold import build
 from feature_repo.lake import partitions
@@ -170,6 +171,19 @@ def test_feasts_point_in_time_join_equals_an_independent_one(feast: FeatureStore
     assert all(column.null_count == 50 for column in expired.columns)
 
 
+def test_no_rows_and_rows_without_keys_are_joined_to_no_features(feast: FeatureStore, installed: Path) -> None:
+    rows = requests(installed)
+    rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
+    keys = sorted({key for view in FLIGHT_DELAY.views for key in view.join_keys})
+    nameless = pa.table({**{key: pa.nulls(3, pa.string()) for key in keys}, offline.AS_OF: rows[offline.AS_OF][:3]})
+    types = [offline.ARROW_TYPES[column.type] for column in FLIGHT_DELAY.view_columns]
+    for asked in (rows.slice(0, 0), nameless):
+        joined = offline.historical_features(feast, FLIGHT_DELAY, asked)
+        assert joined.schema.types == types
+        assert [column.null_count for column in joined.columns] == [asked.num_rows] * len(types)
+        assert joined.num_rows == asked.num_rows
+
+
 def test_reads_go_on_while_a_view_is_materialized(feast: FeatureStore, installed: Path) -> None:
     view, stop, answers = FLIGHT_DELAY.views[0], threading.Event(), []
     store = OnlineStore(installed / "online_store.db", FLIGHT_DELAY)
@@ -254,6 +268,32 @@ def test_an_answer_from_an_older_instant_is_behind_and_no_mismatch(feast: Featur
     late = [replace(answer, requested_at=answer.requested_at + 2 * flown.HOUR) for answer in answers]
     report = parity.compare(FLIGHT_DELAY, feast, late)
     assert (report.compared, report.mismatched, report.behind) == (50, 0, 50)
+
+
+def test_answers_without_features_are_compared_and_counted(feast: FeatureStore, log: Path) -> None:
+    answers = parity.sample(FLIGHT_DELAY, log, before=flown.END, number=5, seed=3)
+    nothing: dict[str, Value] = {column.name: None for column in FLIGHT_DELAY.view_columns}
+    vectors = [{**nothing, **FLIGHT_DELAY.request_features(answer.request, nothing)} for answer in answers]
+    featureless = [
+        replace(answer, as_of=None, vector=[vector[column.name] for column in FLIGHT_DELAY.vector])
+        for answer, vector in zip(answers, vectors, strict=True)
+    ]
+    report = parity.compare(FLIGHT_DELAY, feast, featureless)
+    assert (report.compared, report.mismatched, report.featureless) == (5, 0, 5)
+    with_features = [replace(answer, as_of=None) for answer in answers]
+    assert parity.compare(FLIGHT_DELAY, feast, with_features).mismatched == 5
+
+
+@pytest.mark.parametrize("statements", ["", DDL], ids=["no table", "no rows"])
+def test_a_log_that_holds_no_answer_yet_is_nothing_to_compare(
+    feast: FeatureStore, tmp_path: Path, statements: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "predictions.db")) as made:
+        made.executescript(f"PRAGMA journal_mode = WAL; {statements}")
+    answers = parity.sample(FLIGHT_DELAY, tmp_path / "predictions.db", before=flown.END, number=5, seed=0)
+    assert answers == []
+    with pytest.raises(ParityError, match="no logged answer whose features gold covers; serve, build, then run"):
+        parity.compare(FLIGHT_DELAY, feast, answers)
 
 
 def test_a_leak_of_one_grid_step_is_found(installed: Path, blizzard: Path, log: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Gold is a function of the deliveries: same bytes again, whole or in parts; late rows change no earlier instant."""
 
 import shutil
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
@@ -11,13 +13,17 @@ from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.errors import TransformError
-from feature_repo.gold import build, load_silver
+from feature_repo.gold import build, by_day, load_silver
+from feature_repo.landing import write_delivery
 from feature_repo.microbatch import values_by_key
 from feature_repo.transforms import compute, grid, open_engine
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
 from tests.feature_repo import flown, landed
 
 TABLES = tuple(view.name for view in FLIGHT_DELAY.views)
+TIME_OF = {"population": "prediction_time", "labels": "known_at"}  # of the others: `instant`
+# The feed's first days: the weather begins at 07:00, no flight is over before noon, at night nothing is asked.
+NEW_YEAR = DataInterval(start=datetime(2013, 1, 1, tzinfo=UTC), end=datetime(2013, 1, 4, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -25,10 +31,13 @@ def installed(blizzard: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(blizzard, tmp_path / "data", symlinks=True))
 
 
+def gold_tables(root: Path) -> dict[str, Path]:
+    views = {name: lake.feature_view(root, name) for name in TABLES}
+    return views | {"population": lake.population(root, "flight_delay"), "labels": lake.labels(root, "flight_delay")}
+
+
 def gold_digests(root: Path) -> dict[str, dict[str, str]]:
-    tables = {name: lake.feature_view(root, name) for name in TABLES}
-    tables |= {"population": lake.population(root, "flight_delay"), "labels": lake.labels(root, "flight_delay")}
-    return {name: landed.digests(path) for name, path in tables.items()}
+    return {name: landed.digests(path) for name, path in gold_tables(root).items()}
 
 
 def test_a_rerun_writes_the_same_bytes(installed: Path) -> None:
@@ -43,6 +52,67 @@ def test_an_interval_in_parts_that_end_within_a_day_has_the_same_bytes(installed
     for start, end in ((flown.BUILT.start, middle), (middle, flown.BUILT.end), (flown.BUILT.start, middle)):
         build(TRANSFORMS, SOURCES, DataInterval(start=start, end=end), data_dir=installed)
     assert gold_digests(installed) == before
+
+
+def test_the_first_days_hour_by_hour_have_the_same_bytes_as_at_once(tmp_path: Path, year: dict[str, pa.Table]) -> None:
+    landed.write_references(tmp_path)
+    delivered = DataInterval(start=NEW_YEAR.start - timedelta(days=1), end=NEW_YEAR.end)
+    for name, rows in year.items():
+        write_delivery(tmp_path, name, delivered.end, landed.between(rows, delivered.start, delivered.end))
+        landed.ingest(tmp_path, name, delivered)
+    written: dict[str, list[int]] = {}
+    for start in grid(NEW_YEAR, flown.HOUR):
+        hour = DataInterval(start=start, end=start + flown.HOUR)
+        for name, num_rows in build(TRANSFORMS, SOURCES, hour, data_dir=tmp_path).items():
+            written.setdefault(name, []).append(num_rows)
+    by_hour = gold_digests(tmp_path)
+    at_once = build(TRANSFORMS, SOURCES, NEW_YEAR, data_dir=tmp_path)
+    assert gold_digests(tmp_path) == by_hour
+    assert at_once == {name: sum(numbers) for name, numbers in written.items()}
+    assert 0 in written["labels"]
+    assert all(by_hour.values())
+
+
+@pytest.mark.parametrize("chunks", [0, 1, 3])
+def test_no_rows_have_no_day(chunks: int) -> None:
+    schema = pa.schema([("at", pa.timestamp("us", "UTC"))])
+    nothing = pa.RecordBatch.from_pylist([], schema)
+    assert by_day(pa.Table.from_batches([nothing] * chunks, schema), "at") == {}
+
+
+def test_before_anything_is_delivered_a_build_writes_nothing_and_says_so(tmp_path: Path) -> None:
+    assert set(build(TRANSFORMS, SOURCES, NEW_YEAR, data_dir=tmp_path).values()) == {0}
+    assert not any(gold_digests(tmp_path).values())
+
+
+def test_rows_that_went_are_removed_and_those_of_other_intervals_of_the_day_stay(installed: Path) -> None:
+    hour = DataInterval(start=flown.START + 13 * flown.HOUR, end=flown.START + 14 * flown.HOUR)
+    rows = {name: landed.read(path) for name, path in gold_tables(installed).items()}
+    for source in SOURCES:
+        lake.silver(installed, source.name).unlink()
+    assert set(build(TRANSFORMS, SOURCES, hour, data_dir=installed).values()) == {0}
+    for name, path in gold_tables(installed).items():
+        times = rows[name][TIME_OF.get(name, "instant")]
+        others = pc.or_(
+            pc.less(times, pa.scalar(hour.start, times.type)), pc.greater_equal(times, pa.scalar(hour.end, times.type))
+        )
+        assert landed.read(path).equals(rows[name].filter(others)), name
+        assert landed.read(path).num_rows < rows[name].num_rows, name
+    assert set(build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=installed).values()) == {0}
+    assert not any(gold_digests(installed).values())
+
+
+def test_rows_that_went_are_removed_though_they_were_available_days_later(installed: Path) -> None:
+    hour = DataInterval(start=flown.START, end=flown.START + flown.HOUR)
+    slow = replace(TRANSFORMS, contract=replace(FLIGHT_DELAY, lag=timedelta(days=2)))
+    for table in gold_tables(installed).values():
+        table.unlink()
+    shutil.rmtree(installed / "lake" / ".versions" / "flight_delay__gold")
+    assert all(build(slow, SOURCES, hour, data_dir=installed)[name] for name in TABLES)
+    for source in SOURCES:
+        lake.silver(installed, source.name).unlink()
+    build(slow, SOURCES, hour, data_dir=installed)
+    assert not any(gold_digests(installed).values())
 
 
 def test_many_instants_at_once_and_each_alone_have_the_same_rows(blizzard: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from feature_repo.contracts import lake
@@ -21,6 +22,7 @@ from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError, LakeBusyError
 from feature_repo.expectations import Severity, complete
 from feature_repo.landing import write_delivery
+from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
 from tests.feature_repo.landed import (
     START,
@@ -425,11 +427,48 @@ def test_without_expectations_and_key_the_same_poison_reaches_silver(
 def test_an_empty_interval_fails_and_says_what_to_do(installation: Path) -> None:
     ingest(installation)
     before = lake_digests(installation)
-    with pytest.raises(
-        IntervalRefusedError, match=r"flights delivered nothing; expected at least one row: see whether"
-    ):
+    sentence = r"flights delivered nothing in \[2013-02-10.*2013-02-11.*\); expected at least one row: see whether"
+    with pytest.raises(IntervalRefusedError, match=sentence):
         ingest(installation, interval=LATER)
     assert lake_digests(installation) == before
+
+
+@pytest.mark.parametrize("typeless", [False, True])
+def test_a_delivery_without_rows_is_an_interval_without_rows(installation: Path, typeless: bool) -> None:
+    types = dict.fromkeys(FLIGHTS.columns, pa.null()) if typeless else {}
+    nothing = pa.schema([(name, types.get(name, FLIGHTS.schema.field(name).type)) for name in FLIGHTS.columns])
+    ingest(installation)
+    before = lake_digests(installation)
+    write_delivery(installation, "flights", LATER.end, nothing.empty_table())
+    with pytest.raises(IntervalRefusedError, match="flights delivered nothing in"):
+        ingest(installation, interval=LATER)
+    ingest(installation, interval=DataInterval(start=START, end=LATER.end))
+    assert lake_digests(installation) == before
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_interval_of_which_no_row_is_clean_leaves_silver_without_a_file(tmp_path: Path, number: int) -> None:
+    fresh(tmp_path, pa.Table.from_pylist([{"delivered_at": START}] * number, schema=FLIGHTS.schema))
+    tolerant = replace(FLIGHTS, max_quarantined_share=1.0)
+    report = ingest(tmp_path, tolerant)
+    assert (report.num_rows, report.num_clean, report.num_quarantined, report.score) == (number, 0, number, 0.0)
+    assert silver(tmp_path) == {}
+    assert ingest(tmp_path, tolerant) == report
+
+
+def test_a_source_of_which_every_column_is_key_has_repeats_and_no_differences(tmp_path: Path) -> None:
+    required = complete(Severity.FAIL, "names nothing", "day place")
+    source = Source(name="flights", types=columns(string="day place"), key=("day", "place"), expectations=required)
+    fresh(tmp_path, pa.Table.from_pylist([{"day": "", "place": "", "delivered_at": START}] * 2, schema=source.schema))
+    report = ingest(tmp_path, source)
+    assert (report.num_clean, report.num_repeats, report.num_quarantined) == (1, 1, 0)
+
+
+def test_a_value_that_is_empty_is_not_shown_as_absent(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
+    fresh(tmp_path, put(two_days["flights"], "origin", [""]))
+    ingest(tmp_path)
+    (bad,) = read(lake.quarantine(tmp_path, "flights")).to_pylist()
+    assert (bad["rule"], bad["value"]) == ("format:origin", 'origin = ""')
 
 
 def test_a_corrupt_file_fails_the_interval_and_the_lake_is_unchanged(installation: Path) -> None:
@@ -449,3 +488,29 @@ def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path)
         FeatureRepoError, match=r"no reference table .*planes\.parquet; run `python -m feature_repo reference"
     ):
         ingest(installation)
+
+
+@pytest.mark.parametrize(
+    ("columns_of", "says"),
+    [
+        (lambda table: {name: pa.nulls(0) for name in table.column_names}, "has no type"),
+        (lambda table: {"code": table["airport"]}, "is not there"),
+    ],
+    ids=["typeless", "renamed"],
+)
+def test_a_reference_table_without_what_a_rule_compares_with_is_named(
+    installation: Path, columns_of: Callable[[pa.Table], dict[str, pa.Array]], says: str
+) -> None:
+    path = lake.reference(installation, "airports")
+    pq.write_table(pa.table(columns_of(pq.read_table(path))), path)
+    with pytest.raises(
+        FeatureRepoError, match=rf"referential:\w+ compares with column airport of .*, which {says}; decl"
+    ):
+        ingest(installation)
+
+
+def test_an_empty_reference_table_has_nothing_listed(installation: Path) -> None:
+    path = lake.reference(installation, "airports")
+    pq.write_table(pq.read_table(path).slice(0, 0), path)
+    report = ingest(installation)
+    assert report.rows_by_rule["referential:origin"] == report.num_rows == report.num_clean

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner, Result
 
+from feature_repo.__main__ import app
 from feature_repo.contracts import lake
+from feature_repo.errors import IntervalRefusedError, NothingToDoError, ParityError, ReferenceMissingError
 from infra.settings import Settings, child_environment
 from tests.feature_repo.landed import START, TWO_DAYS, ingest, lake_digests, land, write_references
 
 INTERVAL = ("--start", START.isoformat(), "--end", TWO_DAYS.end.isoformat())
+
+
+def invoked(data_dir: Path, *arguments: str) -> Result:
+    """A command in this process: its output, its exit code, or the error that `main` would print as one line."""
+    return CliRunner().invoke(app, arguments, env={"FLYWHEEL_DATA_DIR": str(data_dir), "COLUMNS": "200"})
 
 
 def command(data_dir: Path, *arguments: str, chaos: str = "") -> subprocess.CompletedProcess[str]:
@@ -69,3 +77,55 @@ def test_references_and_feed_are_written_for_a_replay(tmp_path: Path) -> None:
     ended = command(tmp_path, "feed", "flight_delay", "--out", str(tmp_path / "feed"))
     assert "flights.parquet: 1002073 rows" in ended.stdout
     assert sorted(path.name for path in (tmp_path / "feed").iterdir()) == ["flights.parquet", "weather.parquet"]
+
+
+def test_before_anything_was_delivered_a_build_says_what_it_found(tmp_path: Path) -> None:
+    ended = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
+    lines = ended.output.splitlines()
+    assert ended.exit_code == 0
+    assert lines[:2] == [
+        f"{name}: no clean row in the lake; if it has delivered, ingest it and build again"
+        for name in ("flights", "weather")
+    ]
+    assert len(lines) == 10
+    assert all(line.endswith(f" {TWO_DAYS}: 0 rows") for line in lines[2:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        (
+            ("ingest", "flight_delay", "flights", *INTERVAL),
+            ReferenceMissingError,
+            "run `python -m feature_repo reference",
+        ),
+        (("materialize", "flight_delay"), NothingToDoError, "the gold tables are empty; run `python -m feature_repo b"),
+        (("stream", "flight_delay"), ReferenceMissingError, "run `python -m feature_repo reference"),
+        (("parity", "flight_delay"), ParityError, "serve some requests first"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_in_an_empty_folder_a_command_says_what_to_run_first(
+    tmp_path: Path, arguments: tuple[str, ...], error: type[Exception], sentence: str
+) -> None:
+    ended = invoked(tmp_path, *arguments)
+    assert isinstance(ended.exception, error)
+    assert sentence in str(ended.exception)
+
+
+def test_before_the_first_ingest_there_is_no_quality_and_it_says_so(tmp_path: Path) -> None:
+    assert invoked(tmp_path, "quality", "flight_delay").output == "flight_delay: no interval was ingested yet\n"
+
+
+def test_a_source_that_delivered_nothing_keeps_no_other_out(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
+    write_references(tmp_path)
+    land(tmp_path, "flights", two_days["flights"])
+    ended = invoked(tmp_path, "ingest", "flight_delay", "weather", "flights", *INTERVAL)
+    assert isinstance(ended.exception, IntervalRefusedError)
+    assert str(ended.exception).startswith(f"weather delivered nothing in {TWO_DAYS}; expected at least one row")
+    assert f"flights {TWO_DAYS}: {two_days['flights'].num_rows} rows delivered" in ended.output
+    assert lake.silver(tmp_path, "flights").exists()
+    built = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
+    assert "weather: no clean row in the lake" in built.output
+    assert f"origin_weather {TWO_DAYS}: 0 rows" in built.output
+    assert f"origin_traffic {TWO_DAYS}: 0 rows" not in built.output

@@ -14,6 +14,7 @@ from tests.feature_repo import landed
 OBSERVED = datetime(2013, 3, 1, 9, tzinfo=UTC)
 DELIVERED = OBSERVED + timedelta(hours=1)
 HOUR = timedelta(hours=1)
+TIME = pa.timestamp("us", "UTC")
 COLD, MILD, NO_TEMPERATURE_AT_ALL = 20.0, 50.0, 999.0
 
 
@@ -36,6 +37,31 @@ def deliver(micro_batch: MicroBatch, before: datetime, *temperatures: float) -> 
     ]
     write_delivery(micro_batch.data_dir, "weather", before, pa.Table.from_pylist(rows, schema=WEATHER.schema))
     micro_batch.take_deliveries(before)
+
+
+NOTHING = {
+    "no rows": WEATHER.schema.empty_table(),
+    "no rows, no types": pa.table({name: pa.nulls(0) for name in WEATHER.columns}),
+    "nothing in the rows": pa.Table.from_pylist([{"delivered_at": OBSERVED}] * 2, schema=WEATHER.schema),
+    "no types but the time's": pa.table(
+        {**{name: pa.nulls(2) for name in WEATHER.types}, "delivered_at": pa.array([OBSERVED] * 2, TIME)}
+    ),
+    "empty strings": pa.Table.from_pylist(
+        [{"origin": "", "observed_at": OBSERVED, "delivered_at": OBSERVED}], schema=WEATHER.schema
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", NOTHING.values(), ids=NOTHING)
+def test_a_delivery_without_a_clean_row_is_taken_and_the_next_one_too(micro_batch: MicroBatch, rows: pa.Table) -> None:
+    for before in (DELIVERED - HOUR / 2, DELIVERED):
+        write_delivery(micro_batch.data_dir, "weather", before, rows)
+        micro_batch.take_deliveries(before)
+        assert not any(micro_batch.features_at(before).values())
+    assert len(micro_batch.taken_files["weather"]) == 2
+    deliver(micro_batch, DELIVERED + HOUR, COLD)
+    assert taken(micro_batch) == [COLD]
+    assert list(micro_batch.features_at(DELIVERED + HOUR)["origin_weather"]) == [("EWR",)]
 
 
 def taken(micro_batch: MicroBatch) -> list[float]:

@@ -5,7 +5,7 @@ import pytest
 
 from feature_repo.contracts.base import RESERVED_IN_SQL, Column, ColumnType, RequestField, RequestType
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
-from feature_repo.expectations import FAIL, WARN, Severity, complete, in_range
+from feature_repo.expectations import FAIL, WARN, Severity, When, complete, in_range
 from feature_repo.sources import Source, SourceType, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
 
@@ -48,6 +48,16 @@ def test_a_name_that_sql_or_a_path_reads_otherwise_is_refused(name: str) -> None
 def test_the_reserved_words_are_duckdbs() -> None:
     words = duckdb.sql("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
     assert {word for (word,) in words} == RESERVED_IN_SQL
+
+
+def test_a_source_without_a_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="source s: its key is empty; name the columns"):
+        source(key=(), expectations=())
+
+
+def test_a_rule_for_rows_of_no_value_is_refused() -> None:
+    with pytest.raises(ValueError, match="a rule for rows of which name is one of no values would hold for none"):
+        complete(WARN, "no size", "size", when=When(column="name", values=()))
 
 
 def test_the_same_rule_twice_is_refused() -> None:

@@ -4,20 +4,24 @@ import shutil
 import signal
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
+from feature_repo.gold import build
+from feature_repo.landing import write_delivery
 from feature_repo.materialize import materialize, rows_at
 from feature_repo.microbatch import find_changes
 from feature_repo.online_store import FencedOutError, Key, OnlineStore, Row, Values
-from feature_repo.use_cases.flight_delay import TRANSFORMS
+from feature_repo.transforms import grid
+from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
 from infra.clock import ReplayClock
 from infra.settings import Settings, child_environment
-from tests.feature_repo import flown
+from tests.feature_repo import flown, landed
 
 ROOT = Path(__file__).parents[2]
 POINTS = ("origin_traffic_written", "aircraft_written", "watermark_written", "committed")
@@ -58,6 +62,31 @@ def test_online_equals_the_replay_of_offline_at_every_instant_with_late_rows(ins
         for view in FLIGHT_DELAY.views:
             assert contents[view.name] == rows_at(view, installed, clock.instant), (view.name, clock.instant)
         clock.instant += flown.HOUR
+
+
+def test_from_before_the_first_delivery_on_online_equals_offline(tmp_path: Path, year: dict[str, pa.Table]) -> None:
+    """Flights begin at 10:15, the weather a day later; before there is no landing folder, then files without a row."""
+    landed.write_references(tmp_path)
+    days = DataInterval(start=datetime(2012, 12, 31, 6, tzinfo=UTC), end=datetime(2013, 1, 1, 14, tzinfo=UTC))
+    clock = flown.HandClock(days.start)
+    stream, published = flown.stream(tmp_path, clock), {}
+    for instant in grid(days, flown.HOUR):
+        for name, rows in year.items():
+            if instant >= days.start + 2 * flown.HOUR:
+                write_delivery(tmp_path, name, instant, landed.between(rows, instant - flown.HOUR, instant))
+        clock.instant = instant + FLIGHT_DELAY.lag
+        assert stream.advance()
+        watermark, published[instant] = stream.store.contents()
+        assert watermark == instant
+    for name in year:
+        landed.ingest(tmp_path, name, days)
+    build(TRANSFORMS, SOURCES, days, data_dir=tmp_path)
+    for instant, contents in published.items():
+        for view in FLIGHT_DELAY.views:
+            held = rows_at(view, tmp_path, instant + FLIGHT_DELAY.lag)
+            assert contents[view.name] == held, (view.name, instant)
+    assert not any(published[days.start + 3 * flown.HOUR].values())
+    assert all(contents.values())
 
 
 def test_permuted_and_repeated_deliveries_make_the_same_gold_and_the_same_online_store(

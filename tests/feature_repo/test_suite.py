@@ -8,9 +8,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import rules_sql, suite
+from feature_repo.contracts import lake
 from feature_repo.expectations import (
     Complete,
     Expectation,
@@ -97,6 +99,35 @@ def test_both_engines_agree_on_every_row_and_every_rule(
     broken = {rule for _, rule in by_sql}
     assert broken == {rule.name for rule in source.expectations}, "every rule was broken by some row"
     print(f"{name}: {batch.num_rows} rows, {len(by_sql)} broken rules, the same from both engines")
+
+
+def write_some_references(data_dir: Path, which: str) -> None:
+    """The reference tables as they are, without a row, or with a row in which everything is absent."""
+    landed.write_references(data_dir)
+    for path in lake.reference(data_dir, "x").parent.glob("*.parquet"):
+        table = pq.read_table(path)
+        nothing = pa.Table.from_pylist([dict.fromkeys(table.column_names)], schema=table.schema)
+        changed = {"whole": table, "empty": table.slice(0, 0), "absent": pa.concat_tables([table, nothing])}[which]
+        pq.write_table(changed, path)
+
+
+@pytest.mark.parametrize("which", ["whole", "empty", "absent"])
+@pytest.mark.parametrize("name", sorted(landed.SOURCES))
+def test_both_engines_agree_on_next_to_nothing(
+    name: str, which: str, tmp_path: Path, two_days: dict[str, pa.Table]
+) -> None:
+    source, connection = landed.SOURCES[name], connect()
+    write_some_references(tmp_path, which)
+    open_references(connection, source, tmp_path)
+    row = two_days[name].slice(0, 1).to_pylist()[0]
+    nothing = {**dict.fromkeys(source.columns), "delivered_at": row["delivered_at"]}
+    unlisted = {**row, "origin": "ZZZ"}
+    for rows in ([], [row], [unlisted], [nothing] * 2):
+        batch = pa.Table.from_pylist(rows, schema=source.schema)
+        connection.register("batch", batch.append_column("row", pa.array(range(len(rows)), pa.int64())))
+        by_sql = verdicts_of(connection, rules_sql.verdicts, source)
+        assert by_sql == verdicts_of(connection, suite.verdicts, source), rows
+        assert ((0, "referential:origin") in by_sql) == (rows == [unlisted] or (rows == [row] and which == "empty"))
 
 
 def test_a_rule_changed_for_one_engine_alone_is_seen(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:

@@ -56,6 +56,17 @@ def incident(database: Path, identity: str) -> tuple[str, str, str | None]:
     return row
 
 
+@pytest.mark.parametrize("reason", ["", " "])
+def test_a_person_gives_a_reason(database: Path, reason: str) -> None:
+    with pytest.raises(ValueError, match="the reason is empty; say why"):
+        admit(database, TRAINING, now=NOW, wall=NOW, requested=reason)
+    with pytest.raises(ValueError, match="the reason is empty; say why"):
+        switch(database, NAME, paused=True, reason=reason, wall=NOW)
+    with control(database) as connection:
+        counted = connection.execute("SELECT (SELECT count(*) FROM incidents) + (SELECT count(*) FROM switches)")
+        assert counted.fetchone() == (0,)
+
+
 def test_many_incidents_start_one_training(database: Path) -> None:
     identities = {alarm(database, NOW - timedelta(hours=hour)) for hour in range(3)}
     admission = try_to_admit(database)

@@ -1,6 +1,7 @@
 """The training set of real flights by real Feast: who is in it, who is not, and when there is none."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 from feast import FeatureStore
 
 from feature_repo.contracts import lake
+from feature_repo.offline import open_feature_store
+from infra.settings import Settings
 from tests.feature_repo import landed
 from tests.training import winter
 from tests.training.winter import NAME, NOW, SPEC
 from training.control import Training
 from training.dataset import build_dataset
-from training.errors import UnfitData
+from training.errors import TrainingError, UnfitData
+from training.features import add_vectors
 from training.population import read_population
 from training.spec import SplitSpec, TrainingSpec
 from training.training_set import DatasetFacts
@@ -77,6 +81,29 @@ def test_the_same_training_makes_the_same_digest(dataset: Dataset, winter_root: 
     assert build_dataset(lambda: feast, SPEC, training, data_dir=winter_root) == facts
 
 
+def test_a_feast_that_was_never_told_of_the_views_is_named_with_what_to_run(
+    winter_root: Path, tmp_path: Path, dataset: Dataset
+) -> None:
+    rows = read_population(winter_root, SPEC.contract, now=NOW).rows.slice(0, 2)
+    empty = open_feature_store(Settings(data_dir=tmp_path))
+    with pytest.raises(TrainingError, match=r"Feast does not know aircraft, .*; run `python -m feature_repo apply`"):
+        add_vectors(empty, SPEC.contract, rows)
+
+
+@pytest.mark.parametrize("num_rows", [0, 1])
+def test_few_rows_and_no_request_time_columns_have_the_types_of_many(
+    dataset: Dataset, winter_root: Path, feast: FeatureStore, num_rows: int
+) -> None:
+    table, _ = dataset
+    rows = read_population(winter_root, SPEC.contract, now=NOW).rows.slice(0, num_rows)
+    vectors = add_vectors(feast, SPEC.contract, rows)
+    assert vectors.schema == table.schema.remove(table.schema.get_field_index("split")).remove_metadata()
+    assert vectors == table.slice(0, num_rows).select(vectors.column_names)
+    contract = replace(SPEC.contract, request_columns=())
+    without = [column.name for column in SPEC.contract.request_columns]
+    assert add_vectors(feast, contract, rows) == vectors.drop_columns(without)
+
+
 @pytest.mark.parametrize(
     ("split", "says"),
     [
@@ -104,8 +131,56 @@ def test_a_single_class_is_refused(winter_root: Path, tmp_path: Path) -> None:
         build_dataset(never, SPEC, kept_training(tmp_path), data_dir=tmp_path)
 
 
+def nobody(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
+    return population.slice(0, 0), labels
+
+
+def no_outcome(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
+    return population, labels.slice(0, 0)
+
+
+def no_value(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
+    index = labels.schema.get_field_index("label")
+    nothing = pa.nulls(len(labels), labels.schema.field(index).type)
+    return population, labels.set_column(index, labels.schema.field(index), nothing)
+
+
+def outcomes_of_others(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
+    index = labels.schema.get_field_index("origin")
+    return population, labels.set_column(index, "origin", pa.array(["ZZZ"] * len(labels)))
+
+
+def silence_in_the_gate(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
+    times = population["prediction_time"]
+    start = NOW - SPEC.contract.label.max_delay - SPEC.contract.gate_window
+    return population.filter(pa.compute.less(times, pa.scalar(start, times.type))), labels
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (nobody, r"__population has no partition; run first: python -m feature_repo build"),
+        (no_outcome, r"__labels has no partition; run first: python -m feature_repo build"),
+        (no_value, r"no labelled row before 2013-02-15T12:00:00\+00:00; ingest and build more history"),
+        (outcomes_of_others, r"no labelled row before 2013-02-15T12:00:00\+00:00; ingest and build more history"),
+        (silence_in_the_gate, r"the rows of gate do not have both classes \(.*gate: 0 rows of which 0 positive;"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_rows_without_labels_and_labels_without_rows_are_refused_with_what_was_found(
+    winter_root: Path, tmp_path: Path, change: Callable[[pa.Table, pa.Table], tuple[pa.Table, pa.Table]], says: str
+) -> None:
+    folders = [layer(tmp_path, NAME) for layer in (lake.population, lake.labels)]
+    tables = change(*(landed.read(layer(winter_root, NAME)) for layer in (lake.population, lake.labels)))
+    for folder, rows in zip(folders, tables, strict=True):
+        if len(rows):
+            (folder / "day=2013-01-01").mkdir(parents=True)
+            pq.write_table(rows, folder / "day=2013-01-01" / lake.PARTITION_FILE)
+    with pytest.raises(UnfitData, match=says):
+        build_dataset(never, SPEC, kept_training(tmp_path), data_dir=tmp_path)
+
+
 def test_a_training_set_that_was_changed_is_not_read(dataset: Dataset, tmp_path: Path) -> None:
-    from training.errors import TrainingError
     from training.training_set import read_dataset
 
     table, facts = dataset

@@ -1,6 +1,7 @@
 """The exported graph answers as the network does, and one that does not is refused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,56 @@ def test_strings_that_training_never_saw_and_absent_ones_are_answered_alike(
     strings = np.array([["", ""], ["never", "seen"], ["once", "\0" * 40]], dtype=object)
     answers = score(session, Rows(numeric=numeric, categorical=strings, label=np.zeros(3, np.float32)))
     assert len(set(answers.tolist())) == 1
+
+
+def without(rows: Rows, *, numeric: slice = slice(None), categorical: slice = slice(None)) -> Rows:
+    """The rows with those columns alone."""
+    return replace(rows, numeric=rows.numeric[:, numeric], categorical=rows.categorical[:, categorical])
+
+
+def absent(rows: Rows, *, numeric: slice = slice(0), categorical: slice = slice(0)) -> Rows:
+    """The rows with every value of those columns absent."""
+    numbers, strings = rows.numeric.copy(), rows.categorical.copy()
+    numbers[:, numeric], strings[:, categorical] = np.nan, ""
+    return replace(rows, numeric=numbers, categorical=strings)
+
+
+@pytest.mark.parametrize(
+    ("change", "num_rows"),
+    [
+        (lambda rows: without(rows, numeric=slice(0)), 400),
+        (lambda rows: without(absent(rows, numeric=slice(None)), categorical=slice(0)), 400),
+        (lambda rows: absent(rows, numeric=slice(0, 1), categorical=slice(0, 1)), 400),
+        (lambda rows: absent(rows, numeric=slice(None), categorical=slice(None)), 400),
+        (lambda rows: rows, 2),
+    ],
+    ids=["no numbers", "no strings, numbers absent", "a column of each absent", "all absent", "one row to train on"],
+)
+def test_inputs_of_which_there_is_nothing_still_make_a_graph(
+    tmp_path: Path,
+    make_rows: MakeRows,
+    model_spec: ModelSpec,
+    fit_spec: FitSpec,
+    change: Callable[[Rows], Rows],
+    num_rows: int,
+) -> None:
+    rows = change(make_rows(num_rows))
+    serialised = export(*trained(tmp_path, rows, model_spec, fit_spec), rows)
+    answers = score(open_session(serialised), rows)
+    assert ((answers > 0) & (answers < 1)).all()
+    assert len(score(open_session(serialised), rows[:0])) == 0
+    inputs = {value.name for value in onnx.load_model_from_string(serialised).graph.input}
+    widths = {"numeric": rows.numeric.shape[1], "categorical": rows.categorical.shape[1]}
+    assert inputs == {name for name, width in widths.items() if width}
+
+
+def test_a_graph_is_not_called_equal_on_no_rows(
+    tmp_path: Path, make_rows: MakeRows, model_spec: ModelSpec, fit_spec: FitSpec
+) -> None:
+    rows = make_rows(400)
+    network, vocabularies = trained(tmp_path, rows, model_spec, fit_spec)
+    with pytest.raises(ExportRejected, match="no row on which to compare"):
+        export(network, vocabularies, rows[:0])
 
 
 def test_hostile_numbers_still_give_a_probability(

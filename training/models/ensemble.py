@@ -79,7 +79,7 @@ class Ensemble(nn.Module):
 
     def __init__(self, spec: ModelSpec, *, num_features: int, num_masked: int, category_sizes: tuple[int, ...]) -> None:
         super().__init__()
-        self.input_noise = spec.input_noise
+        self.input_noise, self.num_features = spec.input_noise, num_features
         self.periodic = PeriodicEmbedding(num_features, spec)
         dims = [min(spec.max_category_dim, (size + 1) // 2) for size in category_sizes]
         self.categories = nn.ModuleList(nn.Embedding(size, dim) for size, dim in zip(category_sizes, dims, strict=True))
@@ -94,8 +94,10 @@ class Ensemble(nn.Module):
         """`(batch, num_features)`, `(batch, num_masked)`, `(batch, num_categories)` to logits `(members, batch)`."""
         if self.training:
             mapped = mapped + self.input_noise * torch.randn_like(mapped)
+        # ONNX Runtime broadcasts no tensor of no columns: without numbers the graph has no part for them.
+        numbers = [self.periodic(mapped), masks] if self.num_features else []
         embedded = [embedding(codes[:, index]) for index, embedding in enumerate(self.categories)]
-        state = torch.cat([self.periodic(mapped), masks, *embedded], dim=1)
+        state = torch.cat([*numbers, *embedded], dim=1)
         for layer in self.hidden:
             state = self.dropout(torch.relu(layer(state)))
         logits: Tensor = self.output(state).squeeze(-1)
