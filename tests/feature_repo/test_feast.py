@@ -34,6 +34,7 @@ from feature_repo.errors import ParityError
 from feature_repo.feast_layout import decode_key, decode_value, encode_key, encode_value
 from feature_repo.gold import build
 from feature_repo.lake import partitions
+from feature_repo.landing import write_delivery
 from feature_repo.materialize import materialize, rows_at
 from feature_repo.online_store import Key, OnlineStore, Row
 from feature_repo.transforms import PRELUDE
@@ -182,6 +183,21 @@ def test_no_rows_and_rows_without_keys_are_joined_to_no_features(feast: FeatureS
         assert joined.schema.types == types
         assert [column.null_count for column in joined.columns] == [asked.num_rows] * len(types)
         assert joined.num_rows == asked.num_rows
+
+
+def test_a_view_that_never_had_a_row_is_joined_as_absent(year: dict[str, pa.Table], tmp_path: Path) -> None:
+    landed.write_references(tmp_path)
+    write_delivery(tmp_path, "flights", flown.END, landed.between(year["flights"], flown.KNOWN_FROM, flown.END))
+    landed.ingest(tmp_path, "flights", flown.DELIVERED)
+    assert build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=tmp_path)["origin_weather"] == 0
+    settings = Settings(data_dir=tmp_path)
+    offline.apply(settings)
+    rows = requests(tmp_path)
+    rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
+    joined = offline.historical_features(offline.open_feature_store(settings), FLIGHT_DELAY, rows)
+    weather = next(view for view in FLIGHT_DELAY.views if view.name == "origin_weather")
+    assert all(joined[column.name].null_count == rows.num_rows for column in weather.columns)
+    assert joined["origin_departures_today"].null_count < rows.num_rows
 
 
 def test_reads_go_on_while_a_view_is_materialized(feast: FeatureStore, installed: Path) -> None:
