@@ -76,7 +76,7 @@ class Settings(BaseSettings):
 
     @property
     def feature_registry(self) -> Path:
-        """Made of the contracts alone. A `registry.db`, which earlier versions made, names folders: it is not opened."""
+        """Made of the contracts alone; a `registry.db` of earlier versions names folders and is not opened."""
         return self.root / "feature_registry.db"
 
     def url(self, port: int) -> str:
