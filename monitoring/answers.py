@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.contracts import lake
+from feature_repo.contracts import lake, prediction_log
 from feature_repo.contracts.base import ColumnType, DataInterval, RequestType, UseCase
 from infra.clock import to_microseconds
 from monitoring.errors import NothingServed
@@ -58,7 +58,7 @@ class Outcomes:
 
 def open_log(path: Path) -> sqlite3.Connection:
     """Read only. Raises NothingServed if there is no log yet."""
-    if not path.exists():
+    if not prediction_log.is_made(path):
         raise NothingServed(f"no prediction log at {path}: nothing was answered yet; start the service and ask it")
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)
 
@@ -70,7 +70,9 @@ def newest_version(path: Path, use_case: UseCase) -> str:
             "SELECT model_version FROM predictions WHERE use_case = ? ORDER BY sequence DESC LIMIT 1", (use_case.name,)
         ).fetchone()
     if row is None:
-        raise NothingServed(f"{use_case.name}: the prediction log {path} is empty; ask the service first")
+        raise NothingServed(
+            f"{use_case.name}: the prediction log {path} has no answer of it yet; ask the service first"
+        )
     return str(row[0])
 
 
