@@ -118,7 +118,10 @@ def main() -> None:
     except NothingServed as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(NOTHING_TO_DO)
-    except (MonitoringError, ValueError, OSError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        sys.stderr.write(f"a database of the data folder: {error}; end what holds it, or restore it\n")
+        sys.exit(1)
+    except (MonitoringError, ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -98,6 +98,8 @@ def read_outcomes(root: Path, use_case: UseCase, *, start: datetime, known_by: d
         return Outcomes(key_fields=(), by_key={})
     table = pa.concat_tables(tables).sort_by("known_at")
     key_fields = tuple(field.name for field in use_case.request if field.name in table.column_names)
+    if not key_fields:
+        raise ValueError(f"{use_case.name}: the labels in {folder} have no field of a request; build them anew")
     keys = zip(*(table[name].to_pylist() for name in key_fields), strict=True)
     facts = zip(*(table[name].to_pylist() for name in ("known_at", "label", "outcome")), strict=True)
     by_key = {

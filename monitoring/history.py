@@ -124,9 +124,12 @@ def requests_seen_by_client(root: Path) -> list[SentRequest]:
 
 
 def mismatches_found(root: Path, use_case: str) -> int | None:
-    """Of the last parity run; None if there was none."""
+    """Of the last parity run; None if there was none, or none that compared anything."""
     path = lake.parity_report(root, use_case)
-    return int(json.loads(path.read_text())["mismatched"]) if path.exists() else None
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    return int(found["mismatched"]) if found["compared"] else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,12 +37,13 @@ class PlaceboYear:
 
 
 def read_table(spec: MonitoringSpec, path: Path) -> Sample:
-    """Rows with a label. Raises ValueError if the table or the answers' probabilities are missing."""
+    """Rows with a label. Raises ValueError if the table or one of its columns is missing."""
     if not path.exists():
         raise ValueError(f"no table {path}; give a Parquet file with --table")
     table = pq.read_table(path)
-    if "probability" not in table.column_names:
-        raise ValueError(f"{path} has no column 'probability'; a placebo year needs answers of a model")
+    needed = {*spec.numeric, *spec.categorical, "prediction_time", "label", "probability"}
+    if missing := sorted(needed - set(table.column_names)):
+        raise ValueError(f"{path} has no columns {missing}; a placebo year needs vectors, labels and a model's answers")
     return sample_of_table(spec.contract, table).labelled
 
 

@@ -87,7 +87,10 @@ def main() -> None:
     except RegistryUnavailable as error:
         print(f"serving: {error}; ask again once MLflow runs, `make up` starts it", file=sys.stderr)
         sys.exit(1)
-    except (ServingError, OSError, ValueError, sqlite3.Error) as error:
+    except sqlite3.Error as error:
+        print(f"serving: a database of the data folder: {error}; end what holds it, or restore it", file=sys.stderr)
+        sys.exit(1)
+    except (ServingError, OSError, ValueError) as error:
         print(f"serving: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 

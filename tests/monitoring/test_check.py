@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from feature_repo.contracts import lake
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.drawing import draw_missing_reports
@@ -217,6 +220,33 @@ def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path:
 def test_a_log_without_a_byte_is_no_log(installation: Installation) -> None:
     installation.settings.prediction_log.write_bytes(b"")
     with pytest.raises(NothingServed, match="no prediction log at"):
+        installation.check(NOW)
+
+
+def test_a_defect_of_the_data_ends_also_where_no_column_may_trigger(installation: Installation) -> None:
+    every = ("strong", "weak", "weather_", "category")
+    spec = replace(SPEC, drift=replace(SPEC.drift, exempt=every))
+    answer_days(installation, num_days=32)
+    begin = int((SERVED_FROM + 3 * DAY).timestamp() * 1e6)
+    installation.execute(
+        "INSERT INTO quality VALUES (?, 'events', ?, ?, 1000, 200, 0, 0.8, 0, '{}')",
+        *(USE_CASE.name, begin, begin + 86_400_000_000),
+    )
+    for now, decision, state in ((NOW, "data_defect", "open"), (NOW + 16 * DAY, "none", "closed")):
+        result = check(installation.settings, spec, now=now, load_model=lambda *_: TrueModel())
+        assert (result.decision, result.drift.status) == (decision, "insufficient")
+        assert states(installation) == [("data", "P2", "data_defect", state)]
+
+
+def test_labels_without_a_field_of_the_request_are_a_sentence(installation: Installation) -> None:
+    answer_days(installation, num_days=1)
+    day = NOW - DAY
+    path = lake.labels(installation.root, USE_CASE.name) / f"day={day:%Y-%m-%d}" / lake.PARTITION_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.parent.glob("*/*"):
+        old.unlink()
+    pq.write_table(pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]}), path)
+    with pytest.raises(ValueError, match=r"flight_delay: the labels in .* have no field of a request"):
         installation.check(NOW)
 
 

@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from monitoring.placebo import allowed, budgets, placebo_years, read_table
+from monitoring.reference import table_of_sample
 from tests.monitoring.world import SPEC, WEIGHTS, draw
 
 
@@ -53,3 +56,17 @@ def test_a_table_of_too_few_days_is_refused_with_their_number(num_rows: int) -> 
 def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no table .*none.parquet; give a Parquet file with --table"):
         read_table(SPEC, tmp_path / "none.parquet")
+
+
+def test_a_table_without_its_columns_is_refused_with_their_names(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"probability": [0.5]}), tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match=r"has no columns \['category', 'label', 'prediction_time', 'strong'"):
+        read_table(SPEC, tmp_path / "table.parquet")
+
+
+def test_a_table_without_a_row_is_read_and_has_no_day(tmp_path: Path) -> None:
+    sample = draw(0, num_days=1, rows_per_day=10)
+    table = table_of_sample(SPEC.contract, sample.where(np.zeros(10, bool)))
+    pq.write_table(table, tmp_path / "table.parquet")
+    with pytest.raises(ValueError, match="0 days with labels"):
+        placebo_years(SPEC, read_table(SPEC, tmp_path / "table.parquet"), seeds=range(1))

@@ -77,6 +77,8 @@ def test_the_last_parity_run_is_a_metric(
     report = lake.parity_report(installation.settings.root, "flight_delay")
     parity.keep(parity.ParityReport(compared=9, mismatched=2, behind=0, featureless=0, examples=()), report)
     assert f'{name}use_case="flight_delay"}} 2.0' in client.get("/metrics", headers=bearer).text
+    parity.keep(parity.ParityReport(compared=0, mismatched=0, behind=0, featureless=0, examples=()), report)
+    assert name not in client.get("/metrics", headers=bearer).text, "nothing compared is no match"
 
 
 def test_odd_requests_make_no_series(client: TestClient, bearer: dict[str, str]) -> None:
@@ -122,12 +124,14 @@ def test_a_window_that_could_not_be_judged_is_shown_as_that_and_never_as_quiet(t
     installation = Installation(tmp_path)
     installation.train("1", draw(1, num_days=60, rows_per_day=150))
     installation.answer(draw(2, num_days=1, rows_per_day=5, first=START))
+    installation.execute("INSERT INTO quality VALUES ('flight_delay', 'events', 0, 1, 0, 0, 0, 1.0, 0, '{}')")
     assert installation.check(NOW).num_rows == 0
 
     page, metrics = shown(installation)
 
     assert '<span class="badge insufficient">insufficient</span> insufficient: 0 labelled rows on 0 days' in page
     assert "badge none" not in page
+    assert "1.0000" not in page, "the quality of a delivery without a row"
     assert metrics["decision"] == {"none": 0, "watch": 0, "retrain": 0, "data_defect": 0, "insufficient": 1}
     assert (metrics["window_predictions"], metrics["window_labelled_predictions"]) == ({"": 0}, {"": 0})
     unknown = {"drifted_columns", "weighted_drift", "window_skill", "false_alarms", "false_alarms_budgeted"}
