@@ -12,7 +12,7 @@ from feature_repo.contracts import prediction_log, use_case_named
 from feature_repo.contracts.base import UseCase
 from infra.clock import from_microseconds
 from infra.settings import Settings
-from serving.errors import RegistryUnavailable, UnknownPrediction
+from serving.errors import PackageRefused, UnknownPrediction
 from serving.model_store import ModelStore
 from serving.registry import ModelVersion, Registry
 
@@ -51,7 +51,7 @@ def grow(tree: Tree, values: dict[str, Any]) -> None:
 
 
 def explain(prediction_id: str, settings: Settings) -> Explanation:
-    """Raises UnknownPrediction, or RegistryUnavailable when the version can no longer be looked up."""
+    """Raises UnknownPrediction, RegistryUnavailable, or PackageRefused if the version is gone or was altered."""
     row = logged(prediction_id, settings)
     use_case = use_case_named(row["use_case"])
     vector = vector_by_name(use_case, json.loads(row.pop("vector")))
@@ -105,7 +105,7 @@ def lineage(use_case: str, version_number: str, settings: Settings) -> dict[str,
     with Registry.of(settings) as registry:
         version = registry.version(use_case, version_number)
         if version is None:
-            raise RegistryUnavailable(f"the registry knows no version {version_number} of {use_case}")
+            raise PackageRefused(f"the registry knows no version {version_number} of {use_case}; it was deleted there")
         return describe_version(version, registry, ModelStore.of(use_case_named(use_case), settings))
 
 

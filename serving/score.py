@@ -54,7 +54,9 @@ def load_version(use_case: UseCase, settings: Settings, number: str) -> Model:
     with Registry.of(settings) as registry:
         version = registry.version(use_case.name, number)
         if version is None:
-            raise PackageRefused(f"the registry knows no version {number} of {use_case.name}")
+            raise PackageRefused(
+                f"the registry knows no version {number} of {use_case.name}; MLflow lists those it has"
+            )
         return ModelStore.of(use_case, settings).load(registry, version)[0]
 
 
