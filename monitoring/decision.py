@@ -1,7 +1,7 @@
 """What a window means: nothing, a look, a retraining, a call to the data's owner, or that nothing could be judged.
 
 One pure function, one order. A defect of the data comes first, because whatever else the window shows may be its doing.
-A window in which neither answers nor inputs could be judged is never called quiet.
+A window is not called quiet if nothing of it could be judged, or if answers filled it and their labels tell nothing.
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,8 @@ def judge(
     if alarms:
         return Judgement(decision=Decision.WATCH, reason="; ".join(alarm.reason for alarm in alarms), alarms=alarms)
     # A good estimate clears nothing, so it does not count as a judgement.
-    was_judged = performance.status != "insufficient" or drift.status != "insufficient"
-    decision = Decision.NONE if was_judged else Decision.INSUFFICIENT
+    tells_nothing = performance.was_due or drift.status == performance.status == "insufficient"
+    decision = Decision.INSUFFICIENT if tells_nothing else Decision.NONE
     return Judgement(decision=decision, reason=f"{performance.reason}; {drift.reason}", alarms=())
 
 

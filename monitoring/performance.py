@@ -40,13 +40,17 @@ class SkillThreshold:
 
 @dataclass(frozen=True, kw_only=True)
 class PerformanceVerdict:
-    """`status`: insufficient, steady or dropped. `drop` is the reference's skill minus the window's."""
+    """`status`: insufficient, steady or dropped. `drop` is the reference's skill minus the window's.
+
+    `was_due`: insufficient although the answers filled the window, so that labels or the reference are what is missing.
+    """
 
     status: str
     reason: str
     scores: Scores | None
     threshold: SkillThreshold | None
     drop: float | None
+    was_due: bool = False
 
 
 def clipped(probability: Floats) -> Floats:
@@ -176,8 +180,10 @@ def one_class(sample: Sample, what: str) -> str | None:
     return f"insufficient: one class only in {len(sample)} {what} rows" if len(np.unique(sample.label)) < 2 else None
 
 
-def not_judged(scores: Scores | None, reason: str) -> PerformanceVerdict:
-    return PerformanceVerdict(status="insufficient", reason=reason, scores=scores, threshold=None, drop=None)
+def not_judged(scores: Scores | None, reason: str, *, was_due: bool) -> PerformanceVerdict:
+    return PerformanceVerdict(
+        status="insufficient", reason=reason, scores=scores, threshold=None, drop=None, was_due=was_due
+    )
 
 
 def judge_performance(
@@ -198,8 +204,9 @@ def judge_performance(
         or one_class(rows, "labelled")
         or one_class(reference, "held-out")
     )
+    was_due = insufficient(current, window, "answered") is None
     if why_not or scores is None or scores.skill is None:
-        return not_judged(scores, why_not or "insufficient: no labelled rows")
+        return not_judged(scores, why_not or "insufficient: no labelled rows", was_due=was_due)
     threshold = calibrate_skill(
         held_out,
         everything,
@@ -209,7 +216,8 @@ def judge_performance(
         seed=seed,
     )
     if threshold is None:
-        return not_judged(scores, "insufficient: the reference's days do not tell how far skill varies")
+        reason = "insufficient: the reference's days do not tell how far skill varies"
+        return not_judged(scores, reason, was_due=was_due)
     drop = threshold.reference_skill - scores.skill
     dropped = drop > threshold.drop
     reason = (

@@ -158,6 +158,7 @@ def test_answers_of_another_version_do_not_judge_the_served_one(installation: In
     answer_days(installation, first=NOW - DAY, num_days=1, version="2")
     result = installation.check(NOW)
     assert (result.model_version, result.performance.status) == ("2", "insufficient")
+    assert result.decision == "none", "its inputs were judged; of its answers a verdict is not due yet"
 
 
 def test_too_few_rows_are_insufficient_and_not_a_verdict(installation: Installation) -> None:
@@ -205,7 +206,8 @@ def test_whatever_little_was_answered_is_judged_or_said_to_be_too_little(install
     result = installation.check(NOW)
     assert result.num_rows == len(sample)
     assert result.performance.status == "insufficient"
-    assert result.decision == ("insufficient" if rows in ("one answer", "one day") else "none")
+    assert result.decision == "insufficient"
+    assert result.performance.was_due == (rows in ("no outcome", "no label", "one class"))
     assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
 
 

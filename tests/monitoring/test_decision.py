@@ -63,9 +63,9 @@ def test_any_window_against_any_reference_is_a_verdict_without_nan(current: Samp
     assert judgement.reason
 
 
-def judgement_of(performance: str, drift: str, *, suspicious: bool = False) -> Judgement:
+def judgement_of(performance: str, drift: str, *, suspicious: bool = False, was_due: bool = False) -> Judgement:
     return judge(
-        PerformanceVerdict(status=performance, reason="p", scores=None, threshold=None, drop=None),
+        PerformanceVerdict(status=performance, reason="p", scores=None, threshold=None, drop=None, was_due=was_due),
         Estimate(num_rows=9, expected_skill=0.1, lowest_by_chance=0.2, suspicious=suspicious, reason="e"),
         DriftVerdict(status=drift, reason="d"),
         [],
@@ -81,6 +81,12 @@ def test_a_window_of_which_nothing_could_be_judged_is_insufficient_and_not_quiet
 def test_a_window_of_which_something_was_judged_and_nothing_found_is_quiet() -> None:
     assert judgement_of("steady", "insufficient").decision is Decision.NONE
     assert judgement_of("insufficient", "steady").decision is Decision.NONE
+
+
+def test_a_window_that_answers_filled_and_labels_did_not_is_not_quiet_however_steady_its_inputs() -> None:
+    judgement = judgement_of("insufficient", "steady", was_due=True)
+    assert (judgement.decision, judgement.alarms) == (Decision.INSUFFICIENT, ())
+    assert judgement_of("insufficient", "weighted", was_due=True).decision is Decision.RETRAIN
 
 
 def test_a_suspicion_is_no_less_one_where_nothing_else_could_be_judged() -> None:
