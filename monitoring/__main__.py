@@ -5,6 +5,7 @@ error of the layer's own tree ends as one line on standard error: 1 failed, 99 n
 """
 
 import json
+import sqlite3
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -44,24 +45,30 @@ def check(
 ) -> None:
     """Judge the newest mature window of answers; open incidents, ask for a retraining, keep the result."""
     from monitoring.check import check as run_check
+    from monitoring.window import mature_window
 
-    settings = Settings()
+    settings, spec = Settings(), declaration_of(use_case)
     now = settings.make_clock().now()
-    result = run_check(settings, declaration_of(use_case), now=now)
+    result = run_check(settings, spec, now=now)
     if as_json:
-        typer.echo(json.dumps(asdict(result), indent=2, sort_keys=True))
+        typer.echo(json.dumps(asdict(result), indent=2, sort_keys=True, allow_nan=False))
     else:
-        typer.echo(f"{result.decision}: {result.reason}")
+        window = mature_window(spec.contract, spec.window, now)
+        typer.echo(f"{use_case} {window}, {result.num_rows} answers: {result.decision}: {result.reason}")
 
 
 @app.command()
 def report(use_case: UseCaseName) -> None:
-    """Draw Evidently's report of every judged window that has none yet; link it from the version's MLflow run."""
+    """Draw Evidently's report of every judged window that has none yet; exit 99: there is none to draw."""
     from monitoring.drawing import draw_missing_reports
 
     one_shot.give_way()  # whatever else runs is waited for by somebody, a picture is not
 
-    for name in draw_missing_reports(Settings(), declaration_of(use_case)):
+    drawn = draw_missing_reports(Settings(), declaration_of(use_case))
+    if not drawn:
+        typer.echo(f"{use_case}: no window that could be judged waits for its report")
+        raise typer.Exit(NOTHING_TO_DO)
+    for name in drawn:
         typer.echo(name)
 
 
@@ -111,6 +118,9 @@ def main() -> None:
     except NothingServed as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(NOTHING_TO_DO)
+    except sqlite3.Error as error:
+        sys.stderr.write(f"a database of the data folder: {error}; end what holds it, or restore it\n")
+        sys.exit(1)
     except (MonitoringError, ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.contracts import lake
+from feature_repo.contracts import lake, prediction_log
 from feature_repo.contracts.base import ColumnType, DataInterval, RequestType, UseCase
 from infra.clock import to_microseconds
 from infra.quoting import read_only_uri
@@ -59,7 +59,7 @@ class Outcomes:
 
 def open_log(path: Path) -> sqlite3.Connection:
     """Read only. Raises NothingServed if there is no log yet."""
-    if not path.exists():
+    if not prediction_log.is_made(path):
         raise NothingServed(f"no prediction log at {path}: nothing was answered yet; start the service and ask it")
     return sqlite3.connect(read_only_uri(path), uri=True, timeout=30)
 
@@ -71,7 +71,9 @@ def newest_version(path: Path, use_case: UseCase) -> str:
             "SELECT model_version FROM predictions WHERE use_case = ? ORDER BY sequence DESC LIMIT 1", (use_case.name,)
         ).fetchone()
     if row is None:
-        raise NothingServed(f"{use_case.name}: the prediction log {path} is empty; ask the service first")
+        raise NothingServed(
+            f"{use_case.name}: the prediction log {path} has no answer of it yet; ask the service first"
+        )
     return str(row[0])
 
 
@@ -97,6 +99,8 @@ def read_outcomes(root: Path, use_case: UseCase, *, start: datetime, known_by: d
         return Outcomes(key_fields=(), by_key={})
     table = pa.concat_tables(tables).sort_by("known_at")
     key_fields = tuple(field.name for field in use_case.request if field.name in table.column_names)
+    if not key_fields:
+        raise ValueError(f"{use_case.name}: the labels in {folder} have no field of a request; build them anew")
     keys = zip(*(table[name].to_pylist() for name in key_fields), strict=True)
     facts = zip(*(table[name].to_pylist() for name in ("known_at", "label", "outcome")), strict=True)
     by_key = {

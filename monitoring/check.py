@@ -63,8 +63,8 @@ def check(
     The window's report is drawn by `monitoring.drawing`, afterwards: no decision waits for a picture.
     """
     started = time.monotonic()
-    make_tables(settings.control_database)
     version = served_version(settings, spec.contract, port=serving_port(settings.serving_port, spec.contract.name))
+    make_tables(settings.control_database)
     reference = read_reference(settings, spec, version, load_model=load_model)
     findings = find(settings, spec, reference, now=now)
     return write(settings, spec, findings, now=now, started=started)
@@ -112,7 +112,7 @@ def quiet_groups(findings: Findings, spec: MonitoringSpec) -> list[str]:
     if findings.performance.status == "insufficient":
         alarmed |= {"performance", "estimate"}
     if findings.drift.status == "insufficient":
-        alarmed |= {"drift", "data"}
+        alarmed |= {"drift"} if findings.drift.columns else {"drift", "data"}
     return [group for group in GROUPS if group not in alarmed]
 
 

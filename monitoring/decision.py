@@ -1,6 +1,7 @@
-"""What a window means: nothing, a look, a retraining, or a call to the data's owner. One pure function, one order.
+"""What a window means: nothing, a look, a retraining, a call to the data's owner, or that nothing could be judged.
 
-A defect of the data comes first, because whatever else the window shows may be its doing.
+One pure function, one order. A defect of the data comes first, because whatever else the window shows may be its doing.
+A window is not called quiet if nothing of it could be judged, or if answers filled it and their labels tell nothing.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ class Decision(StrEnum):
     WATCH = "watch"
     RETRAIN = "retrain"
     DATA_DEFECT = "data_defect"
+    INSUFFICIENT = "insufficient"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +61,10 @@ def judge(
         return Judgement(decision=Decision.RETRAIN, reason="; ".join(alarm.reason for alarm in asking), alarms=alarms)
     if alarms:
         return Judgement(decision=Decision.WATCH, reason="; ".join(alarm.reason for alarm in alarms), alarms=alarms)
-    return Judgement(decision=Decision.NONE, reason=f"{performance.reason}; {drift.reason}", alarms=())
+    # A good estimate clears nothing, so it does not count as a judgement.
+    tells_nothing = performance.was_due or drift.status == performance.status == "insufficient"
+    decision = Decision.INSUFFICIENT if tells_nothing else Decision.NONE
+    return Judgement(decision=decision, reason=f"{performance.reason}; {drift.reason}", alarms=())
 
 
 def alarms_of(performance: PerformanceVerdict, estimate: Estimate, drift: DriftVerdict) -> list[Alarm]:

@@ -42,8 +42,9 @@ class SourceQuality:
     failures: tuple[str, ...]
 
     @property
-    def score(self) -> float:
-        return 1 - self.num_quarantined / self.num_rows if self.num_rows else 1.0
+    def score(self) -> float | None:
+        """Share of rows that passed; None if none was delivered."""
+        return 1 - self.num_quarantined / self.num_rows if self.num_rows else None
 
 
 def read_quality(database: Path, use_case: UseCase, interval: DataInterval) -> list[SourceQuality]:
@@ -79,7 +80,7 @@ def failure_of(interval_start: int, details: str) -> str:
 def quality_defects(qualities: list[SourceQuality], policy: DefectPolicy) -> list[Defect]:
     found = []
     for quality in qualities:
-        if quality.score < policy.min_quality:
+        if quality.score is not None and quality.score < policy.min_quality:
             what = (
                 f"{quality.num_quarantined} of {quality.num_rows} rows in quarantine, score {quality.score:.3f} "
                 f"below {policy.min_quality}"

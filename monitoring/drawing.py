@@ -14,7 +14,7 @@ from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.contracts.control import control
 from infra.logs import logger
 from infra.settings import Settings
-from monitoring.answers import read_answers, read_outcomes
+from monitoring.answers import Answers, read_answers, read_outcomes
 from monitoring.package import Model, load_served_model
 from monitoring.reference import Reference, read_reference
 from monitoring.report import write_report
@@ -35,12 +35,18 @@ def reports_folder(settings: Settings) -> Path:
 def draw_missing_reports(
     settings: Settings, spec: MonitoringSpec, *, load_model: Callable[[Settings, str], Model] = load_served_model
 ) -> list[str]:
-    """Names of the reports drawn. A window with too few rows for a judgement of drift gets none."""
+    """Names of the reports drawn. A window with too few rows for a judgement of drift, or whose rows have gone from the
+    log, gets none.
+    """
     drawn = []
     for window, result in read_results(settings.control_database, spec.contract.name):
         if result.report is None and result.drift.thresholds is not None:
+            answers = answers_of(settings, spec, window)
+            if len(answers.sample) != result.num_rows:
+                LOG.warning("report_not_drawn", window=str(window), judged=result.num_rows, left=len(answers.sample))
+                continue
             reference = read_reference(settings, spec, result.model_version, load_model=load_model)
-            name = draw(settings, spec, reference, window, result)
+            name = draw(settings, spec, reference, window, result, answers)
             with control(settings.control_database) as connection:
                 write_result(connection, replace(result, report=name), window)
             link_report(settings, reference.served.run_id, window, name)
@@ -48,11 +54,21 @@ def draw_missing_reports(
     return drawn
 
 
-def draw(settings: Settings, spec: MonitoringSpec, reference: Reference, window: DataInterval, result: Result) -> str:
+def answers_of(settings: Settings, spec: MonitoringSpec, window: DataInterval) -> Answers:
+    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=window.end)
+    return read_answers(settings.prediction_log, spec.contract, window, outcomes)
+
+
+def draw(
+    settings: Settings,
+    spec: MonitoringSpec,
+    reference: Reference,
+    window: DataInterval,
+    result: Result,
+    answers: Answers,
+) -> str:
     """Evidently's report of the samples that the result's drift was judged on."""
     name = report_name(spec.contract, window)
-    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=window.end)
-    answers = read_answers(settings.prediction_log, spec.contract, window, outcomes)
     verdicts = write_report(
         result.drift,
         reference=reference.rows.at_most(spec.drift.max_rows),

@@ -12,7 +12,7 @@ import numpy as np
 
 from monitoring.distance import jensen_shannon_distance, wasserstein_distance
 from monitoring.performance import insufficient
-from monitoring.resampling import day_counts, draw_days, interval_of_quantile
+from monitoring.resampling import FEWEST_DAYS, day_counts, draw_days, interval_of_quantile
 from monitoring.sample import Floats, Integers, Sample, Strings
 from monitoring.spec import MonitoringSpec
 
@@ -54,7 +54,10 @@ class ColumnDrift:
 
 @dataclass(frozen=True, kw_only=True)
 class DriftVerdict:
-    """`status`: insufficient, steady, drifted (covariates alone) or weighted (in what the model relies on)."""
+    """`status`: insufficient, steady, drifted (covariates alone) or weighted (in what the model relies on).
+
+    One that is insufficient has `columns` and `thresholds` where only columns that may not trigger were compared.
+    """
 
     status: str
     reason: str
@@ -141,14 +144,17 @@ def calibrate_drift(
     window_days: int,
     num_rows: int,
     seed: int = 0,
-) -> DriftThresholds:
+) -> DriftThresholds | None:
     """Thresholds from windows resampled out of the reference, of the current one's length and number of rows.
 
     A column's typical distance is the 90 % quantile of its own draws; `factor` is the quantile of the maximum over the
     triggering columns of distance over typical distance, which stays inside the budget however the columns depend.
+    None where nothing can be learned: from less than two days, or columns of which none varies.
     """
     policy, rng = spec.drift, np.random.default_rng(seed)
     days, day = np.unique(reference.day, return_inverse=True)
+    if len(days) < FEWEST_DAYS:
+        return None
     positions = draw_days(
         len(days),
         window_days=window_days,
@@ -165,6 +171,8 @@ def calibrate_drift(
     draws = {name: values * widened for name, values in draws.items()}
     typical = {name: float(np.quantile(values, 0.9)) for name, values in draws.items()}
     varying = [name for name in draws if typical[name] > 0]
+    if not varying:
+        return None
     # Where no column may trigger, the thresholds are for the report alone.
     triggering = [name for name in varying if spec.triggers(name)] or varying
     relative = np.stack([draws[name] / typical[name] for name in triggering])
@@ -216,6 +224,10 @@ def judge_drift(
         num_rows=len(current),
         seed=seed,
     )
+    if thresholds is None:
+        num_days = len(np.unique(reference.day))
+        reason = f"insufficient: in {len(reference)} reference rows on {num_days} days no column varies over days"
+        return DriftVerdict(status="insufficient", reason=reason)
     measured = distances(reference.at_most(spec.drift.max_rows), current.at_most(spec.drift.max_rows))
     shares = normalized({name: weights.get(name, 0.0) for name in measured if spec.triggers(name)})
     columns = tuple(
@@ -228,19 +240,27 @@ def judge_drift(
         )
         for name, distance in measured.items()
     )
-    return verdict(columns, thresholds)
+    num_triggering = sum(spec.triggers(name) for name in (*current.numeric, *current.categorical))
+    return verdict(columns, thresholds, num_triggering=num_triggering)
 
 
-def verdict(columns: tuple[ColumnDrift, ...], thresholds: DriftThresholds) -> DriftVerdict:
+def verdict(columns: tuple[ColumnDrift, ...], thresholds: DriftThresholds, *, num_triggering: int) -> DriftVerdict:
+    """Of `num_triggering` columns that may trigger, those of them in `columns` could be compared."""
+    triggering = [column for column in columns if column.triggers]
+    if not triggering:
+        why = f"{num_triggering} columns may trigger, none of them has {FEWEST_VALUES} values on both sides"
+        known = thresholds if columns else None
+        return DriftVerdict(status="insufficient", reason=f"insufficient: {why}", columns=columns, thresholds=known)
     drifted = sorted(
-        (column for column in columns if column.triggers and column.drifted),
-        key=lambda column: -column.distance / column.threshold,
+        (column for column in triggering if column.drifted), key=lambda column: -column.distance / column.threshold
     )
-    weighted = sum(column.weight * column.distance / column.threshold for column in columns if column.triggers)
+    weighted = sum(column.weight * column.distance / column.threshold for column in triggering)
     names = ", ".join(f"{column.column} {column.distance:.2f} >= {column.threshold:.2f}" for column in drifted[:3])
     status = "weighted" if weighted > thresholds.weighted else "drifted" if drifted else "steady"
+    left_out = num_triggering - len(triggering)
     reason = (
-        f"{len(drifted)} of {sum(column.triggers for column in columns)} columns drifted"
-        f"{f' ({names})' if names else ''}; weighted by importance {weighted:.2f}, threshold {thresholds.weighted:.2f}"
+        f"{len(drifted)} of {len(triggering)} columns drifted{f' ({names})' if names else ''}"
+        f"{f', {left_out} had too few values' if left_out else ''}; "
+        f"weighted by importance {weighted:.2f}, threshold {thresholds.weighted:.2f}"
     )
     return DriftVerdict(status=status, reason=reason, columns=columns, thresholds=thresholds, weighted=weighted)

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 from monitoring.performance import entropy, thinned
-from monitoring.resampling import day_counts, draw_days
+from monitoring.resampling import FEWEST_DAYS, day_counts, draw_days
 from monitoring.sample import MICROSECONDS_PER_DAY, Floats, Sample
 from monitoring.spec import PerformancePolicy
 
@@ -41,19 +41,32 @@ def expected_day_sums(sample: Sample) -> Floats:
     return np.stack([np.bincount(day, weights=weight) for weight in weights], axis=1)
 
 
+def not_judged(current: Sample, why: str) -> Estimate:
+    return Estimate(
+        num_rows=len(current),
+        expected_skill=None,
+        lowest_by_chance=None,
+        suspicious=False,
+        reason=f"insufficient: {why}",
+    )
+
+
 def estimate_performance(current: Sample, reference: Sample, *, policy: PerformancePolicy, seed: int = 0) -> Estimate:
     """The expected skill of `current` against that of as many hours and rows drawn from the reference's held-out days.
 
     The newest answers cover part of days; the nearest number of whole days, rounded down, errs towards silence.
     """
     num_days = int((current.at.max() - current.at.min()) // MICROSECONDS_PER_DAY) if len(current) else 0
-    if len(current) < FEWEST_ROWS or num_days < 1 or len(np.unique(reference.day)) < FEWEST_REFERENCE_DAYS:
-        reason = f"insufficient: {len(current)} unlabelled rows; at least {FEWEST_ROWS} over a day are needed"
-        return Estimate(
-            num_rows=len(current), expected_skill=None, lowest_by_chance=None, suspicious=False, reason=reason
-        )
+    if len(current) < FEWEST_ROWS or num_days < 1:
+        return not_judged(current, f"{len(current)} unlabelled rows; at least {FEWEST_ROWS} over a day are needed")
+    num_reference_days = len(np.unique(reference.labelled.day))
+    if num_reference_days < FEWEST_REFERENCE_DAYS:
+        needed = f"at least {FEWEST_REFERENCE_DAYS} are needed"
+        return not_judged(current, f"{num_reference_days} days of held-out rows with labels; {needed}")
     rng = np.random.default_rng(seed)
     sums = expected_day_sums(thinned(reference, len(current) / num_days, rng))
+    if len(sums) < FEWEST_DAYS:
+        return not_judged(current, "the held-out rows lie on too few days")
     positions = draw_days(
         len(sums), window_days=num_days, block_days=policy.block_days, num_resamples=policy.num_resamples, rng=rng
     )

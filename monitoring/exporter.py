@@ -58,9 +58,7 @@ def of_result(result: Result) -> Iterator[Family]:
     yield "decision", "1 for the newest window's decision", ("decision",), decisions
     yield one("window_predictions", "Answers in the newest window", result.num_rows)
     yield one("window_degraded_predictions", "Degraded answers in the newest window", result.num_degraded)
-    yield one(
-        "window_labelled_predictions", "Labelled answers of the served version", scores.num_rows if scores else None
-    )
+    yield one("window_labelled_predictions", "Labelled answers of the served version", scores.num_rows if scores else 0)
     yield one("window_auc", "Area under the ROC curve", scores.auc if scores else None)
     yield one("window_log_loss", "Log loss, nats", scores.log_loss if scores else None)
     yield one("window_brier", "Brier score", scores.brier if scores else None)
@@ -76,7 +74,7 @@ def of_result(result: Result) -> Iterator[Family]:
     yield one("drifted_columns", "Triggering columns over their threshold", result.num_drifted)
     ratios: list[Value] = [((column.column,), column.distance / column.threshold) for column in drift.columns]
     yield "drift_ratio", "Distance from the reference over its threshold", ("column",), ratios
-    quality: list[Value] = [((source,), score) for source, score in result.quality.items()]
+    quality: list[Value] = [((source,), score) for source, score in result.quality.items() if score is not None]
     yield "quality_score", "Share of delivered rows that passed, in the newest window", ("source",), quality
     yield one("window_defects", "Defects of the data in the newest window", len(result.defects))
     yield one("check_seconds", "Duration of the newest check", result.seconds)

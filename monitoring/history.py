@@ -16,6 +16,7 @@ from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
 from infra.quoting import read_only_uri
+from monitoring.decision import Decision
 from monitoring.incidents import make_tables, num_unclaimed
 from monitoring.results import Result, read_results
 
@@ -83,6 +84,8 @@ class History:
 
 
 Row = TypeVar("Row")
+SentRequest = tuple[int, int]
+"""When it was sent, in wall microseconds, and 1 if it failed."""
 
 
 def read_rows(
@@ -112,19 +115,22 @@ def read_history(database: Path, use_case: str) -> History:
         )
 
 
-def failures_seen_by_client(root: Path) -> list[int] | None:
-    """When a client that keeps a ledger sent the requests that failed, wall microseconds; None without a ledger."""
+def requests_seen_by_client(root: Path) -> list[SentRequest]:
+    """Every request of a client that keeps a ledger; none without a ledger."""
     ledger = root / "ledger.db"
     if not ledger.exists():
-        return None
+        return []
     with closing(sqlite3.connect(read_only_uri(ledger), uri=True, timeout=30)) as connection:
-        return [row[0] for row in connection.execute("SELECT sent_at_wall FROM requests WHERE failure IS NOT NULL")]
+        return connection.execute("SELECT sent_at_wall, failure IS NOT NULL FROM requests").fetchall()
 
 
 def mismatches_found(root: Path, use_case: str) -> int | None:
-    """Of the last parity run; None if there was none."""
+    """Of the last parity run; None if there was none, or none that compared anything."""
     path = lake.parity_report(root, use_case)
-    return int(json.loads(path.read_text())["mismatched"]) if path.exists() else None
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text())
+    return int(found["mismatched"]) if found["compared"] else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,31 +139,31 @@ class Numbers:
 
     alarm_to_serving_seconds: float | None
     failed_requests_per_promotion: float | None
-    num_false_alarms: int
-    false_alarms_budgeted: float
+    num_false_alarms: int | None
+    false_alarms_budgeted: float | None
     num_mismatches: int | None
     retrainings_that_won_share: float | None
 
 
-def numbers_of(history: History, *, failed_at_wall: list[int] | None, num_mismatches: int | None) -> Numbers:
+def numbers_of(history: History, *, requests: list[SentRequest], num_mismatches: int | None) -> Numbers:
     """An alarm is called false if the training that it started ended without a better version.
 
-    `failed_at_wall` are the failed requests that a client saw, None if no client keeps a ledger.
+    A window that could not be judged could not alarm either, and adds nothing to the budget. `requests` are those that
+    a client sent: if it sent none while versions took over, nothing is known about failures.
     """
+    judged = [result for _, result in history.results if result.decision != Decision.INSUFFICIENT]
     asked = {row.training_id for row in history.incidents if row.cause in ALARMS and row.training_id}
     ended = [row for row in history.trainings if row.training_id in asked and row.state != TrainingState.OPEN]
     won = [row for row in ended if row.state == TrainingState.PASSED]
     lost = [row for row in ended if row.state == TrainingState.GATE_REFUSED]
     waits = [wait for release in history.releases if (wait := wait_of(release, history)) is not None]
     promotions = [row for row in history.releases if row.served_at_wall is not None]
-    failures = None
-    if failed_at_wall is not None and promotions:
-        failures = sum(failed_during(row, failed_at_wall) for row in promotions) / len(promotions)
+    outcomes = [outcomes_during(row, requests) for row in promotions]
     return Numbers(
         alarm_to_serving_seconds=sorted(waits)[len(waits) // 2] if waits else None,
-        failed_requests_per_promotion=failures,
-        num_false_alarms=len(lost),
-        false_alarms_budgeted=sum(result.alarm_budget for _, result in history.results),
+        failed_requests_per_promotion=sum(map(sum, outcomes)) / len(promotions) if any(outcomes) else None,
+        num_false_alarms=len(lost) if judged or ended else None,
+        false_alarms_budgeted=sum(result.alarm_budget for result in judged) if judged else None,
         num_mismatches=num_mismatches,
         retrainings_that_won_share=len(won) / (len(won) + len(lost)) if won or lost else None,
     )
@@ -175,7 +181,8 @@ def wait_of(release: ReleaseRow, history: History) -> float | None:
     return (release.served_at_wall - min(opened)) / 1e6
 
 
-def failed_during(release: ReleaseRow, failed_at_wall: list[int]) -> int:
+def outcomes_during(release: ReleaseRow, requests: list[SentRequest]) -> list[int]:
+    """Of each request sent while the version took over: 1 if it failed."""
     assert release.served_at_wall is not None
     end = release.served_at_wall + SETTLING_MICROSECONDS
-    return sum(release.alias_set_at_wall <= at <= end for at in failed_at_wall)
+    return [failed for at, failed in requests if release.alias_set_at_wall <= at <= end]

@@ -153,7 +153,9 @@ def settle_quiet(
 
 
 def num_unclaimed(path: Path, use_case: str) -> int:
-    """Entries of the inbox that no training has claimed."""
+    """Entries of the inbox that no training has claimed; none where nothing was set up yet."""
+    if not path.exists():
+        return 0
     with control(path) as connection:
         row = connection.execute(
             "SELECT COUNT(*) FROM inbox WHERE use_case = ? AND claimed_by IS NULL", (use_case,)

@@ -80,7 +80,8 @@ def fetch_package(settings: Settings, run_id: str) -> dict[str, bytes]:
                     "/get-artifact", params={"path": f"{ARTIFACT_FOLDER}/{name}", "run_uuid": run_id}
                 ).raise_for_status()
             except httpx.HTTPError as error:
-                raise MonitoringError(f"run {run_id}: {name} cannot be read from the registry: {error}") from error
+                reason = f"run {run_id}: {name} cannot be read from the registry: {error}; is MLflow up?"
+                raise MonitoringError(reason) from error
             files[name] = answer.content
     return files
 
@@ -101,6 +102,8 @@ def verified(files: dict[str, bytes], key: Ed25519PublicKey) -> Manifest:
 
 
 def verification_key(path: Path) -> Ed25519PublicKey:
+    if not path.exists():
+        raise MonitoringError(f"no verification key {path}; run `make setup` first")
     key = load_pem_public_key(path.read_bytes())
     if not isinstance(key, Ed25519PublicKey):
         raise PackageRefused(f"{path} is no Ed25519 public key; run `make setup`")

@@ -101,8 +101,11 @@ def cards(history: History, numbers: Numbers) -> str:
         ("alarms waiting", str(history.num_waiting)),
         ("alarm to new model serving, s", number(numbers.alarm_to_serving_seconds, 0)),
         ("failed requests per promotion", number(numbers.failed_requests_per_promotion, 1)),
-        ("false alarms / budget", f"{numbers.num_false_alarms} / {numbers.false_alarms_budgeted:.1f}"),
-        ("training-serving mismatches", "–" if numbers.num_mismatches is None else str(numbers.num_mismatches)),
+        (
+            "false alarms / budget",
+            f"{number(numbers.num_false_alarms, 0)} / {number(numbers.false_alarms_budgeted, 1)}",
+        ),
+        ("training-serving mismatches", number(numbers.num_mismatches, 0)),
         ("retrainings that won", number(numbers.retrainings_that_won_share, 2)),
     ]
     return (
@@ -183,7 +186,7 @@ def window_row(window: DataInterval, result: Result) -> str:
             cell(number(scores.log_loss if scores else None), "n"),
             cell(number(scores.skill if scores else None), "n"),
             cell(number(skill.reference_skill if skill else None), "n"),
-            cell(f"{result.num_drifted}/{sum(column.triggers for column in result.drift.columns)}", "n"),
+            cell(f"{number(result.num_drifted, 0)}/{result.num_compared}", "n"),
             cell(number(result.drift.weighted, 2), "n"),
             cell(escape(result.reason), "why"),
         )
@@ -272,7 +275,7 @@ def quality_table(history: History) -> str:
                 cell(escape(row.source)),
                 cell(f"{row.num_rows:,}", "n"),
                 cell(f"{row.num_quarantined:,}", "n"),
-                cell("refused" if row.failed else number(row.score, 4), "n"),
+                cell("refused" if row.failed else number(row.score if row.num_rows else None, 4), "n"),
             )
         )
         for row in list(reversed(history.quality))[:40]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from monitoring.resampling import day_counts, draw_days, interval_of_quantile
+from monitoring.resampling import FEWEST_DAYS, day_counts, draw_days, interval_of_quantile
 from monitoring.sample import Floats, Sample
 from monitoring.spec import PerformancePolicy, WindowPolicy
 
@@ -40,13 +40,17 @@ class SkillThreshold:
 
 @dataclass(frozen=True, kw_only=True)
 class PerformanceVerdict:
-    """`status`: insufficient, steady or dropped. `drop` is the reference's skill minus the window's."""
+    """`status`: insufficient, steady or dropped. `drop` is the reference's skill minus the window's.
+
+    `was_due`: insufficient although the answers filled the window, so that labels or the reference are what is missing.
+    """
 
     status: str
     reason: str
     scores: Scores | None
     threshold: SkillThreshold | None
     drop: float | None
+    was_due: bool = False
 
 
 def clipped(probability: Floats) -> Floats:
@@ -124,15 +128,18 @@ def calibrate_skill(
     rows_per_day: float,
     policy: PerformancePolicy,
     seed: int = 0,
-) -> SkillThreshold:
+) -> SkillThreshold | None:
     """The drop that a window without decay exceeds with probability `policy.budget`.
 
     The level is that of `held_out`, which training did not touch; how much weeks differ is learned from `everything`,
     where the level flatters but the good and bad weeks are more. Both sides are drawn, since a reference of four weeks
-    is as uncertain as the window.
+    is as uncertain as the window. None if `everything` has labels on fewer than two days, or of one class only.
     """
     rng = np.random.default_rng(seed)
-    full, thin = day_sums(everything), day_sums(thinned(everything, rows_per_day, rng))
+    full = day_sums(everything)
+    thin = day_sums(thinned(everything, rows_per_day, rng)) if len(full) else full
+    if min(len(full), len(thin)) < FEWEST_DAYS:
+        return None
     num_held_out = len(np.unique(held_out.labelled.day))
     draws = {}
     for name, sums, num_days in (("reference", full, num_held_out), ("window", thin, window_days)):
@@ -144,6 +151,8 @@ def calibrate_skill(
     correction = np.sqrt(len(full) / (len(full) - 1))
     drops = (draws["reference"] - draws["window"]) * correction
     drops = drops[~np.isnan(drops)]  # a window of one class is not judged
+    if not len(drops):
+        return None
     low, high = interval_of_quantile(drops, 1 - policy.budget)
     return SkillThreshold(
         reference_skill=float(skills(day_sums(held_out).sum(axis=0))),
@@ -166,6 +175,17 @@ def insufficient(sample: Sample, window: WindowPolicy, what: str) -> str | None:
     )
 
 
+def one_class(sample: Sample, what: str) -> str | None:
+    """Why labels that are all alike cannot be judged by, or None."""
+    return f"insufficient: one class only in {len(sample)} {what} rows" if len(np.unique(sample.label)) < 2 else None
+
+
+def not_judged(scores: Scores | None, reason: str, *, was_due: bool) -> PerformanceVerdict:
+    return PerformanceVerdict(
+        status="insufficient", reason=reason, scores=scores, threshold=None, drop=None, was_due=was_due
+    )
+
+
 def judge_performance(
     current: Sample,
     held_out: Sample,
@@ -176,12 +196,17 @@ def judge_performance(
     seed: int = 0,
 ) -> PerformanceVerdict:
     """Whether the window's labelled rows show less skill than the held-out ones, beyond chance and `min_drop`."""
-    rows = current.labelled
-    too_few = insufficient(rows, window, "labelled") or insufficient(held_out.labelled, window, "held-out")
+    rows, reference = current.labelled, held_out.labelled
     scores = score(rows) if len(rows) else None
-    if too_few or scores is None or scores.skill is None:
-        reason = too_few or "insufficient: one class only"
-        return PerformanceVerdict(status="insufficient", reason=reason, scores=scores, threshold=None, drop=None)
+    why_not = (
+        insufficient(rows, window, "labelled")
+        or insufficient(reference, window, "held-out")
+        or one_class(rows, "labelled")
+        or one_class(reference, "held-out")
+    )
+    was_due = insufficient(current, window, "answered") is None
+    if why_not or scores is None or scores.skill is None:
+        return not_judged(scores, why_not or "insufficient: no labelled rows", was_due=was_due)
     threshold = calibrate_skill(
         held_out,
         everything,
@@ -190,6 +215,9 @@ def judge_performance(
         policy=policy,
         seed=seed,
     )
+    if threshold is None:
+        reason = "insufficient: the reference's days do not tell how far skill varies"
+        return not_judged(scores, reason, was_due=was_due)
     drop = threshold.reference_skill - scores.skill
     dropped = drop > threshold.drop
     reason = (

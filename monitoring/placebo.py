@@ -22,10 +22,14 @@ from monitoring.spec import MonitoringSpec
 
 @dataclass(frozen=True, kw_only=True)
 class PlaceboYear:
-    """Windows tried and alarms counted, by what raised them; `retrain` counts windows that asked for a training."""
+    """Windows judged and alarms counted, by what raised them; `retrain` counts windows that asked for a training.
+
+    `num_insufficient` further windows could not be judged, so that their silence says nothing.
+    """
 
     seed: int
     num_windows: int
+    num_insufficient: int
     performance: int
     weighted_drift: int
     drift: int
@@ -33,10 +37,13 @@ class PlaceboYear:
 
 
 def read_table(spec: MonitoringSpec, path: Path) -> Sample:
-    """Rows with a label. Raises ValueError if the answers' probabilities are missing."""
+    """Rows with a label. Raises ValueError if the table or one of its columns is missing."""
+    if not path.exists():
+        raise ValueError(f"no table {path}; give a Parquet file with --table")
     table = pq.read_table(path)
-    if "probability" not in table.column_names:
-        raise ValueError(f"{path} has no column 'probability'; a placebo year needs answers of a model")
+    needed = {*spec.numeric, *spec.categorical, "prediction_time", "label", "probability"}
+    if missing := sorted(needed - set(table.column_names)):
+        raise ValueError(f"{path} has no columns {missing}; a placebo year needs vectors, labels and a model's answers")
     return sample_of_table(spec.contract, table).labelled
 
 
@@ -56,10 +63,18 @@ def in_order_of(sample: Sample, days: np.ndarray) -> Sample:
     )
 
 
+def may_drift(spec: MonitoringSpec) -> bool:
+    """Whether drift of any column may raise an alarm."""
+    return any(spec.triggers(name) for name in (*spec.numeric, *spec.categorical))
+
+
 def placebo_year(
     spec: MonitoringSpec, sample: Sample, *, seed: int, weights: Mapping[str, float], rows_per_window: int
 ) -> PlaceboYear:
-    """One random order of the days; as many windows as the second half holds."""
+    """One random order of the days; as many windows as the second half holds.
+
+    Raises ValueError if none of them could be judged: no alarm among them would say nothing.
+    """
     rng = np.random.default_rng(seed)
     days = rng.permutation(np.unique(sample.day))
     half = len(days) // 2
@@ -74,21 +89,26 @@ def placebo_year(
         num_rows=min(rows_per_window, len(reference) * length // half),
         seed=seed,
     )
+    why_not: list[str] = []
     starts = range(half, len(days) - length + 1, length)
     for start in starts:
         current = in_order_of(sample, days[start : start + length]).at_most(rows_per_window, seed=seed)
-        dropped = (
-            judge_performance(
-                current, reference, reference, window=spec.window, policy=spec.performance, seed=seed
-            ).status
-            == "dropped"
+        performance = judge_performance(
+            current, reference, reference, window=spec.window, policy=spec.performance, seed=seed
         )
-        drift = judge_drift(current, reference, spec=spec, weights=weights, thresholds=thresholds).status
+        drift = judge_drift(current, reference, spec=spec, weights=weights, thresholds=thresholds)
+        if performance.status == "insufficient" or (may_drift(spec) and drift.status == "insufficient"):
+            why_not.append(f"{performance.reason}; {drift.reason}")
+            continue
+        dropped = performance.status == "dropped"
         counted["performance"] += dropped
-        counted["weighted_drift"] += drift == "weighted"
-        counted["drift"] += drift in ("weighted", "drifted")
-        counted["retrain"] += dropped or drift == "weighted"
-    return PlaceboYear(seed=seed, num_windows=len(starts), **counted)
+        counted["weighted_drift"] += drift.status == "weighted"
+        counted["drift"] += drift.status in ("weighted", "drifted")
+        counted["retrain"] += dropped or drift.status == "weighted"
+    num_windows = len(starts) - len(why_not)
+    if not num_windows:
+        raise ValueError(f"none of {len(starts)} placebo windows could be judged: {why_not[0]}")
+    return PlaceboYear(seed=seed, num_windows=num_windows, num_insufficient=len(why_not), **counted)
 
 
 def placebo_years(
@@ -102,7 +122,7 @@ def placebo_years(
     """Raises ValueError if half of the days do not fill a window."""
     num_days = len(np.unique(sample.day))
     if num_days // 2 < spec.window.length.days:
-        raise ValueError(f"{num_days} days; a placebo year needs at least {2 * spec.window.length.days}")
+        raise ValueError(f"{num_days} days with labels; a placebo year needs at least {2 * spec.window.length.days}")
     return [
         placebo_year(spec, sample, seed=seed, weights=weights or {}, rows_per_window=rows_per_window) for seed in seeds
     ]
@@ -129,7 +149,9 @@ def allowed(budget: float, num_windows: int) -> tuple[int, int]:
 
 def table_of(spec: MonitoringSpec, years: list[PlaceboYear]) -> Table:
     windows = sum(year.num_windows for year in years)
-    table = Table(title=f"{spec.contract.name}: {len(years)} placebo years, {windows} windows without drift")
+    title = f"{spec.contract.name}: {len(years)} placebo years, {windows} windows without drift"
+    left_out = sum(year.num_insufficient for year in years)
+    table = Table(title=f"{title}, {left_out} more could not be judged" if left_out else title)
     for name in ("alarm", "budget per window", "expected", "95 % interval", "counted"):
         table.add_column(name, justify="left" if name == "alarm" else "right")
     for name, budget in budgets(spec).items():

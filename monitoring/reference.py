@@ -118,7 +118,9 @@ def make_reference(spec: MonitoringSpec, dataset: Path, model: Model) -> pa.Tabl
     weights = importance(model, held_out.labelled.at_most(IMPORTANCE_ROWS))
     made = table_of_sample(spec.contract, concatenate([train, held_out]))
     flags = np.repeat([False, True], [len(train), len(held_out)])
-    return made.append_column(HELD_OUT, pa.array(flags)).replace_schema_metadata({WEIGHTS: json.dumps(weights)})
+    return made.append_column(HELD_OUT, pa.array(flags)).replace_schema_metadata(
+        {WEIGHTS: json.dumps(weights, allow_nan=False)}
+    )
 
 
 def with_probability(sample: Sample, model: Model) -> Sample:
@@ -132,7 +134,9 @@ def with_probability(sample: Sample, model: Model) -> Sample:
 
 
 def importance(model: Model, sample: Sample, *, seed: int = 0) -> dict[str, float]:
-    """Rise of log loss when one input's values are shuffled among the rows; never below 0."""
+    """Rise of log loss when one input's values are shuffled among the rows; never below 0. Of no rows, nothing."""
+    if not len(sample):
+        return {}
     rng = np.random.default_rng(seed)
     before = float(log_losses(sample.label, sample.probability).mean())
     weights = {}

@@ -8,6 +8,8 @@ import numpy as np
 
 from monitoring.sample import Floats, Integers
 
+FEWEST_DAYS = 2
+
 
 def draw_days(
     num_days: int, *, window_days: int, block_days: int, num_resamples: int, rng: np.random.Generator
@@ -16,8 +18,8 @@ def draw_days(
 
     Raises ValueError if there are fewer than two days: nothing can be said about their differences.
     """
-    if num_days < 2:
-        raise ValueError(f"{num_days} day(s) to resample; at least 2 are needed")
+    if num_days < FEWEST_DAYS:
+        raise ValueError(f"{num_days} day(s) to resample; at least {FEWEST_DAYS} are needed")
     length = min(block_days, num_days)
     num_blocks = -(-window_days // length)
     starts = rng.integers(0, num_days, size=(num_resamples, num_blocks, 1))

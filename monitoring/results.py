@@ -20,7 +20,7 @@ class Result:
     """One window. `report` is a path below the folder of reports.
 
     `num_rows` answers lie in the window, `num_current` of them are the served version's. `alarm_budget` is the
-    probability that a window without drift asks for a retraining.
+    probability that a window without drift asks for a retraining. `quality` of a source without rows is None.
     """
 
     use_case: str
@@ -41,14 +41,21 @@ class Result:
     drift: DriftVerdict
     weighted_drift: float | None
     weighted_drift_threshold: float | None
-    quality: dict[str, float]
+    quality: dict[str, float | None]
     defects: tuple[str, ...]
     report: str | None
     seconds: float
 
     @property
-    def num_drifted(self) -> int:
-        return sum(column.triggers and column.drifted for column in self.drift.columns)
+    def num_compared(self) -> int:
+        """Columns that may trigger and were compared."""
+        return sum(column.triggers for column in self.drift.columns)
+
+    @property
+    def num_drifted(self) -> int | None:
+        """Of those compared; None if none was."""
+        drifted = sum(column.triggers and column.drifted for column in self.drift.columns)
+        return drifted if self.num_compared else None
 
 
 def write_result(connection: sqlite3.Connection, result: Result, window: DataInterval) -> None:
@@ -60,7 +67,7 @@ def write_result(connection: sqlite3.Connection, result: Result, window: DataInt
             result.use_case,
             to_microseconds(window.start),
             to_microseconds(window.end),
-            json.dumps(asdict(result), sort_keys=True),
+            json.dumps(asdict(result), sort_keys=True, allow_nan=False),
         ),
     )
 

@@ -21,7 +21,7 @@ from feature_repo.contracts import USE_CASES
 from infra.settings import Settings
 from monitoring.drawing import reports_folder
 from monitoring.exporter import exposition
-from monitoring.history import History, Numbers, failures_seen_by_client, mismatches_found, numbers_of, read_history
+from monitoring.history import History, Numbers, mismatches_found, numbers_of, read_history, requests_seen_by_client
 from monitoring.page import page
 
 USER = "flywheel"
@@ -60,10 +60,10 @@ def decoded(credentials: str) -> bytes:
 
 
 def read_histories(settings: Settings) -> list[tuple[History, Numbers]]:
-    failed_at_wall = failures_seen_by_client(settings.root)
+    requests = requests_seen_by_client(settings.root)
     histories = [read_history(settings.control_database, name) for name in USE_CASES]
     numbers = [
-        numbers_of(history, failed_at_wall=failed_at_wall, num_mismatches=mismatches_found(settings.root, name))
+        numbers_of(history, requests=requests, num_mismatches=mismatches_found(settings.root, name))
         for history, name in zip(histories, USE_CASES, strict=True)
     ]
     return list(zip(histories, numbers, strict=True))
@@ -78,6 +78,7 @@ def make_app(settings: Settings) -> Starlette:
     def show_metrics(_request: Request) -> Response:
         return Response(exposition(read_histories(settings)), media_type=CONTENT_TYPE_OF_METRICS)
 
+    token = settings.secret("monitoring_token")
     reports = reports_folder(settings)
     reports.mkdir(parents=True, exist_ok=True)
     return Starlette(
@@ -86,7 +87,7 @@ def make_app(settings: Settings) -> Starlette:
             Route("/metrics", show_metrics),
             Mount("/reports", StaticFiles(directory=reports)),
         ],
-        middleware=[Middleware(RequireToken, token=settings.secret("monitoring_token"))],
+        middleware=[Middleware(RequireToken, token=token)],
     )
 
 

@@ -25,6 +25,14 @@ class WindowPolicy:
     min_rows: int = 500
     min_days: int = 10
 
+    def __post_init__(self) -> None:
+        """A window that nothing can fill, or that nothing already fills, would be judged never or by nothing."""
+        if self.length < timedelta(days=1) or self.min_rows < 1 or not 1 <= self.min_days <= self.length.days + 1:
+            raise ValueError(
+                f"no window of {self.length} can be judged by {self.min_rows} rows on {self.min_days} days; "
+                "expected a day or more, a row or more, and days that lie in it"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class PerformancePolicy:

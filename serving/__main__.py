@@ -4,6 +4,7 @@ Each command reads the settings, calls one plain function of the module that own
 error of the layer's own tree ends as one line on standard error and its exit code: 1 failed, 99 nothing to do.
 """
 
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from feature_repo.contracts import use_case_named
 from infra import one_shot
 from infra.logs import configure_logs
 from infra.settings import Settings
-from serving.errors import ServingError
+from serving.errors import RegistryUnavailable, ServingError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -75,13 +76,20 @@ def score(
 
     first, last = (None if text is None else parse_timestamp(text) for text in (start, end))
     num_rows = score(use_case_named(use_case), Settings(), version=version, out=out, start=first, end=last)
-    typer.echo(f"{out}: {num_rows} predictions scored by version {version}")
+    window = f"from {start or 'the first'} until {end or 'the last'}"
+    typer.echo(f"{out}: {num_rows} predictions of {use_case}, {window}, scored by version {version}")
 
 
 def main() -> None:
     configure_logs("serving")
     try:
         app()
+    except RegistryUnavailable as error:
+        print(f"serving: {error}; ask again once MLflow runs, `make up` starts it", file=sys.stderr)
+        sys.exit(1)
+    except sqlite3.Error as error:
+        print(f"serving: a database of the data folder: {error}; end what holds it, or restore it", file=sys.stderr)
+        sys.exit(1)
     except (ServingError, OSError, ValueError) as error:
         print(f"serving: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))

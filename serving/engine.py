@@ -121,7 +121,7 @@ class Engine:
         fresh: Sequence[int],
         vectors: Mapping[int, list[Value]],
     ) -> dict[int, LoggedPrediction]:
-        probabilities = dict(zip(vectors, model.predict(list(vectors.values())) if vectors else [], strict=True))
+        probabilities = dict(zip(vectors, model.predict(list(vectors.values())), strict=True))
         reasons_by_index = dict(zip(fresh, read.reasons, strict=True))
         return {
             index: self.row(model, questions[index], read, vector, probabilities[index], reasons_by_index[index])
@@ -173,6 +173,4 @@ class Engine:
         for reasons in read.reasons:
             for reason in reasons:
                 self.metrics.degraded.labels(name, reason).inc()
-        age = age_seconds(read)
-        if age is not None:
-            self.metrics.feature_age.set(age)
+        self.metrics.feature_age.seconds = age_seconds(read)

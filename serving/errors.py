@@ -56,6 +56,12 @@ class NothingToRelease(ServingError):
     exit_code = 99
 
 
+class NothingLogged(ServingError):
+    """There is no prediction log yet, so there is nothing to score."""
+
+    exit_code = 99
+
+
 class ReleaseFailed(ServingError):
     """The alias is set and the service did not follow in time; it still may."""
 

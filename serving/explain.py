@@ -9,10 +9,11 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from feature_repo.contracts import use_case_named
+from feature_repo.contracts import prediction_log, use_case_named
+from feature_repo.contracts.base import UseCase
 from infra.clock import from_microseconds
 from infra.settings import Settings
-from serving.errors import RegistryUnavailable, UnknownPrediction
+from serving.errors import PackageRefused, UnknownPrediction
 from serving.model_store import ModelStore
 from serving.registry import ModelVersion, Registry
 
@@ -33,7 +34,7 @@ class Explanation:
     model: dict[str, Any]
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=2)
+        return json.dumps(asdict(self), indent=2, allow_nan=False)
 
     def to_tree(self) -> Tree:
         tree = Tree(Text(f"prediction {self.prediction['prediction_id']}", "bold"))
@@ -52,10 +53,10 @@ def grow(tree: Tree, values: dict[str, Any]) -> None:
 
 
 def explain(prediction_id: str, settings: Settings) -> Explanation:
-    """Raises UnknownPrediction, or RegistryUnavailable when the version can no longer be looked up."""
+    """Raises UnknownPrediction, RegistryUnavailable, or PackageRefused if the version is gone or was altered."""
     row = logged(prediction_id, settings)
     use_case = use_case_named(row["use_case"])
-    vector = dict(zip((column.name for column in use_case.vector), json.loads(row.pop("vector")), strict=True))
+    vector = vector_by_name(use_case, json.loads(row.pop("vector")))
     request = json.loads(row.pop("request"))
     features = {
         f"{view.name} (by {', '.join(view.join_keys)})": {column.name: vector[column.name] for column in view.columns}
@@ -70,9 +71,19 @@ def explain(prediction_id: str, settings: Settings) -> Explanation:
     )
 
 
+def vector_by_name(use_case: UseCase, values: list[Any]) -> dict[str, Any]:
+    """Raises ValueError if the contract has changed since the vector was logged."""
+    if len(values) != len(use_case.vector):
+        raise ValueError(
+            f"{use_case.name}: the logged vector has {len(values)} values, the contract {len(use_case.vector)}; "
+            "check out the commit that answered, and ask there"
+        )
+    return dict(zip((column.name for column in use_case.vector), values, strict=True))
+
+
 def logged(prediction_id: str, settings: Settings) -> dict[str, Any]:
-    unknown = f"no prediction {prediction_id!r} in {settings.prediction_log}"
-    if not settings.prediction_log.exists():
+    unknown = f"no prediction {prediction_id!r} in {settings.prediction_log}; give the id of an answer of the service"
+    if not prediction_log.is_made(settings.prediction_log):
         raise UnknownPrediction(unknown)
     with closing(sqlite3.connect(settings.prediction_log, timeout=30)) as connection:
         connection.row_factory = sqlite3.Row
@@ -96,7 +107,7 @@ def lineage(use_case: str, version_number: str, settings: Settings) -> dict[str,
     with Registry.of(settings) as registry:
         version = registry.version(use_case, version_number)
         if version is None:
-            raise RegistryUnavailable(f"the registry knows no version {version_number} of {use_case}")
+            raise PackageRefused(f"the registry knows no version {version_number} of {use_case}; it was deleted there")
         return describe_version(version, registry, ModelStore.of(use_case_named(use_case), settings))
 
 

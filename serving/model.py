@@ -61,6 +61,8 @@ class Model:
 
     def predict(self, vectors: Sequence[Sequence[Value]]) -> list[float]:
         """One probability per vector, exactly the float32 of the graph."""
+        if not vectors:
+            return []
         feeds = {}
         if NUMERIC_INPUT in self.inputs:
             rows = [[vector[index] for index in self.numeric] for vector in vectors]

@@ -86,7 +86,9 @@ class PredictionLog:
         return found
 
     def write(self, predictions: Sequence[LoggedPrediction]) -> None:
-        """All rows in one transaction, or none."""
+        """All rows in one transaction, or none; without a row the log is left alone."""
+        if not predictions:
+            return
         if self.sync_problem is not None:
             raise NotLogged(f"the prediction log cannot be synced to disk: {self.sync_problem}")
         try:

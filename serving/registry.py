@@ -54,7 +54,7 @@ class Registry:
 
     def run(self, run_id: str) -> Mapping[str, Any] | None:
         answer = self.get(f"{API}/runs/get", run_id=run_id)
-        return None if answer is None else answer["run"]
+        return None if answer is None else answer.get("run")
 
     def artifact(self, run_id: str, path: str, *, max_bytes: int) -> bytes:
         """Raises PackageRefused if there is no such file or it is longer than `max_bytes`."""
@@ -83,7 +83,7 @@ class Registry:
                 raw = read_at_most(response, MAX_ANSWER_BYTES)
             if response.status_code == httpx.codes.OK and raw is not None:
                 return dict(httpx.Response(200, content=raw).json())
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, TypeError, ValueError) as error:
             raise RegistryUnavailable(f"the registry did not answer {path}: {describe(error)}") from error
         if raw is not None and is_missing(response.status_code, raw):
             return None

@@ -64,7 +64,7 @@ def find_challenger(use_case: UseCase, settings: Settings, registry: Registry) -
     challenger = registry.version_by_alias(use_case.name, CHALLENGER)
     champion = registry.version_by_alias(use_case.name, CHAMPION)
     if challenger is None:
-        raise NothingToRelease(f"{use_case.name} has no challenger")
+        raise NothingToRelease(f"{use_case.name} has no challenger; a training whose gate passes registers one")
     if champion is not None and champion.version == challenger.version:
         if unfinished_release(settings, challenger) is not None:
             return challenger

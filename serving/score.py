@@ -10,11 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_repo.contracts import prediction_log
 from feature_repo.contracts.base import UseCase
 from infra.clock import to_microseconds
 from infra.settings import Settings
 from infra.whole_file import whole_file
-from serving.errors import PackageRefused
+from serving.errors import NothingLogged, PackageRefused
 from serving.model import Model
 from serving.model_store import ModelStore
 from serving.registry import Registry
@@ -32,7 +33,14 @@ def score(
     start: datetime | None = None,
     end: datetime | None = None,
 ) -> int:
-    """Writes `prediction_id, probability` of every logged prediction requested in [start, end); returns how many."""
+    """Writes `prediction_id, probability` of every logged prediction requested in [start, end); returns how many.
+
+    A window without any gives a file without rows. Raises NothingLogged if there is no log at all.
+    """
+    if start is not None and end is not None and start >= end:
+        raise ValueError(f"the window [{start.isoformat()}, {end.isoformat()}) is empty; give an end after its start")
+    if not prediction_log.is_made(settings.prediction_log):
+        raise NothingLogged(f"no prediction log at {settings.prediction_log}; start the service and ask it first")
     model = load_version(use_case, settings, version)
     num_rows = 0
     with whole_file(out) as unfinished, pq.ParquetWriter(unfinished, SCHEMA) as writer:
@@ -46,7 +54,9 @@ def load_version(use_case: UseCase, settings: Settings, number: str) -> Model:
     with Registry.of(settings) as registry:
         version = registry.version(use_case.name, number)
         if version is None:
-            raise PackageRefused(f"the registry knows no version {number} of {use_case.name}")
+            raise PackageRefused(
+                f"the registry knows no version {number} of {use_case.name}; MLflow lists those it has"
+            )
         return ModelStore.of(use_case, settings).load(registry, version)[0]
 
 

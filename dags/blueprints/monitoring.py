@@ -12,7 +12,8 @@ Joins mature labels with the prediction log, judges skill and drift and writes o
 incident; one that a retraining can answer is also an entry of the inbox.
 
 - `ask` is skipped when nothing waits in the inbox; then `retrain/{use_case}` does not ring.
-- `report` draws Evidently's report beside `ask`: an alarm does not wait for a picture.
+- `report` draws Evidently's report beside `ask`: an alarm does not wait for a picture. It is skipped when no window
+  waits for one.
 - It also runs by time: a lost event delays a check, it does not lose one.
 """
 

@@ -10,6 +10,8 @@ answer's body, byte for byte; `idempotency_key` the client's, else the predictio
 the row's number).
 """
 
+from pathlib import Path
+
 DDL = """
 CREATE TABLE IF NOT EXISTS predictions (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -32,3 +34,8 @@ CREATE TABLE IF NOT EXISTS predictions (
 );
 CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (use_case, requested_at);
 """
+
+
+def is_made(path: Path) -> bool:
+    """Whether there is a log to read; a file without a byte has no table yet."""
+    return path.exists() and path.stat().st_size > 0

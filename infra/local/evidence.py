@@ -22,6 +22,7 @@ from infra.quoting import parquet_files, read_only_uri
 from infra.settings import Settings
 
 LATE_MINUTES = 15.0
+INSUFFICIENT = "insufficient"  # the decision on a window that could not be judged
 
 # The lake's labels first; of the last flights, whose labels no workflow has brought in yet, what the feed knows came
 # of them. A flight that was cancelled or diverted has no label in either.
@@ -120,6 +121,18 @@ ASKED = pa.schema(
 )
 
 
+def has_answers(places: Places) -> bool:
+    """Whether any request was answered, a replayed one included: if not, the prediction log is empty."""
+    return bool(read_rows(places.ledger, "SELECT 1 FROM requests WHERE failure IS NULL LIMIT 1"))
+
+
+def count_requests(places: Places, begun: int, ended: float) -> int:
+    """Requests sent in `[begun, ended]`, wall microseconds, answered or not."""
+    query = "SELECT count(*) AS num FROM requests WHERE sent_at_wall BETWEEN :begun AND :ended"
+    num_requests: int = read_rows(places.ledger, query, {"begun": begun, "ended": ended})[0]["num"]
+    return num_requests
+
+
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     round: int
@@ -195,6 +208,11 @@ class Judgement:
     reason: str
     drift: float | None
     budget: float | None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether anything of the window could be judged: if not, it could not alarm either."""
+        return self.decision != INSUFFICIENT
 
 
 def read_judgements(places: Places) -> list[Judgement]:

@@ -72,10 +72,13 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True)
 class FalseAlarms:
-    """An alarm is called false if the training that it started did not beat the served version."""
+    """An alarm is called false if the training that it started did not beat the served version.
+
+    `windows` are those that could be judged; `false` is None if there was none.
+    """
 
     alarms: int
-    false: int
+    false: int | None
     windows: int
     budget_per_window: float | None
 
@@ -109,12 +112,20 @@ def make_report(places: Places, parity: Parity, *, duration_seconds: float) -> R
     answers, failures = evidence.read_answers(places), evidence.read_failures(places)
     judgements, released = evidence.read_judgements(places), evidence.read_releases(places)
     trainings = evidence.read_trainings(places)
+    asked_for = [release for release in released if release.cause in ALARMS]
     return Report(
         duration_seconds=round(duration_seconds, 1),
         intervals=tuple(make_interval(each, answers, failures, judgements) for each in evidence.read_rounds(places)),
         releases=tuple(make_release(release, failures) for release in released),
         parity=parity,
-        numbers=make_numbers(released, failures, parity, trainings, judgements),
+        numbers=make_numbers(
+            asked_for,
+            failures,
+            parity,
+            trainings,
+            [judgement for judgement in judgements if judgement.says_something],
+            num_requests=sum(evidence.count_requests(places, *span_of(release)) for release in asked_for),
+        ),
     )
 
 
@@ -166,20 +177,27 @@ def make_release(release: ReleasedVersion, failures: Sequence[Failure]) -> Relea
 
 
 def failed_during(release: ReleasedVersion, failures: Sequence[Failure]) -> int:
-    """Failures from the setting of the alias until shortly after the version served (or for ever, if it never did)."""
-    begun, served = release.alias_set_at_wall, release.served_at_wall
-    ended = float("inf") if served is None else served + SETTLING_SECONDS * 1_000_000
+    """Requests that failed while the release went on."""
+    begun, ended = span_of(release)
     return sum(begun <= failure.sent_at_wall <= ended for failure in failures)
 
 
+def span_of(release: ReleasedVersion) -> tuple[int, float]:
+    """From the setting of the alias until shortly after the version served (or for ever, if it never did)."""
+    served = release.served_at_wall
+    return release.alias_set_at_wall, float("inf") if served is None else served + SETTLING_SECONDS * 1_000_000
+
+
 def make_numbers(
-    released: Sequence[ReleasedVersion],
+    asked_for: Sequence[ReleasedVersion],
     failures: Sequence[Failure],
     parity: Parity,
     trainings: Sequence[TrainingOutcome],
     judgements: Sequence[Judgement],
+    *,
+    num_requests: int,
 ) -> Numbers:
-    asked_for = [release for release in released if release.cause in ALARMS]
+    """Of the releases that alarms asked for, during which `num_requests` were sent, and of the windows judged."""
     waits = [
         (release.served_at_wall - release.alarmed_at_wall) / 1e6
         for release in asked_for
@@ -190,10 +208,10 @@ def make_numbers(
     promotions = [failed_during(release, failures) for release in asked_for]
     return Numbers(
         alarm_to_serving_seconds=median(waits) if waits else None,
-        failed_requests_per_promotion=share(sum(promotions), len(promotions)),
+        failed_requests_per_promotion=share(sum(promotions), len(promotions)) if num_requests else None,
         false_alarms=FalseAlarms(
             alarms=len(ended),
-            false=num_lost,
+            false=num_lost if judgements or ended else None,
             windows=len(judgements),
             budget_per_window=next((each.budget for each in judgements if each.budget is not None), None),
         ),

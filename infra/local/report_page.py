@@ -199,7 +199,10 @@ def number_rows(report: Report) -> list[list[object]]:
     return [
         ["seconds from an alarm to the new model serving (median)", five.alarm_to_serving_seconds],
         ["failed requests per promotion", five.failed_requests_per_promotion],
-        ["false alarms", f"{alarms.false} of {alarms.alarms} alarms in {alarms.windows} windows; budget {budget}"],
+        [
+            "false alarms",
+            f"{shown(alarms.false)} of {alarms.alarms} alarms in {alarms.windows} windows; budget {budget}",
+        ],
         ["training-serving mismatch, share of vectors", five.mismatch_share],
         ["share of retrainings that beat the champion", five.retrainings_that_won_share],
     ]

@@ -186,6 +186,9 @@ class Demo:
             return make_report(self.places, parity, duration_seconds=time.monotonic() - self.screen.begun)
 
     def measure_parity(self) -> Parity:
+        """Of nothing, where no request was answered: the report says so."""
+        if not evidence.has_answers(self.places):
+            return Parity(compared=0, mismatched=0)
         sample = ("--sample", str(PARITY_SAMPLE), "--seed", str(self.plan.seed), "--json")
         found = json.loads(run_python(self.settings, "feature_repo", "parity", NAME, *sample))
         return Parity(compared=found["compared"], mismatched=found["mismatched"])

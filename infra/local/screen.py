@@ -19,7 +19,7 @@ from infra.local.client import Answer
 from infra.local.report import Report
 
 NUM_RECENT = 1000
-FIGURES = "{requests} requests, {failures} failed, p50 {p50:.1f} ms, version {version}, {decision}"
+FIGURES = "{requests} requests, {failures} failed, p50 {p50} ms, version {version}, {decision}"
 
 
 class Screen:
@@ -68,7 +68,7 @@ class Screen:
         self.console.print(f"          {self.figures()}", highlight=False)
 
     def figures(self) -> str:
-        p50 = median(self.latencies) * 1000 if self.latencies else 0.0
+        p50 = f"{median(self.latencies) * 1000:.1f}" if self.latencies else "-"
         shown = {"requests": self.requests, "failures": self.failures, "version": self.version}
         return FIGURES.format(**shown, p50=p50, decision=self.decision)
 

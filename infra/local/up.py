@@ -42,7 +42,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         stay(Settings())
-    except InstallationError as error:
+    except (InstallationError, OSError) as error:
         typer.echo(f"up: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

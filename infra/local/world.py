@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.lake import landing
 from infra.clock import from_microseconds, to_microseconds
+from infra.local.errors import InstallationError
 from infra.whole_file import whole_file
 
 HOUR = timedelta(hours=1)
@@ -92,8 +93,14 @@ class World:
 
     @property
     def begins_at(self) -> datetime:
-        """The day of the first delivery."""
-        first = min(int(source.delivered_at[0]) for source in self.sources.values())
+        """The day of the first delivery. Raises InstallationError if no source has a row."""
+        firsts = [int(source.delivered_at[0]) for source in self.sources.values() if len(source.delivered_at)]
+        if not firsts:
+            names = ", ".join(self.sources)
+            raise InstallationError(
+                f"no delivery in the feed's sources ({names}); write it anew with `python -m feature_repo feed`"
+            )
+        first = min(firsts)
         return from_microseconds(first).replace(hour=0, minute=0, second=0, microsecond=0)
 
     def deliver(self, data_dir: Path, start: datetime, end: datetime) -> int:

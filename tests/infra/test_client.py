@@ -141,3 +141,9 @@ def test_one_connection_is_kept_alive_and_fast(service: Service) -> None:
     assert all(answer.failure is None for answer in answers)
     assert service.num_connections == 1
     assert rate > 100
+
+
+def test_no_request_has_no_answer(service: Service) -> None:
+    with client_of(service) as client:
+        assert list(client.send_all([])) == []
+    assert service.seen == []

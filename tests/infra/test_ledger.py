@@ -42,3 +42,11 @@ def test_rounds_come_back_as_they_were_begun(tmp_path: Path) -> None:
         assert rounds_of(ledger.connection) == [ROUND]
         times = ledger.connection.execute("SELECT workflows_began_wall, workflows_ended_wall FROM rounds")
         assert times.fetchone() == (10_000_000, 12_500_000)
+
+
+def test_a_round_in_which_nobody_asked_is_kept(tmp_path: Path) -> None:
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        ledger.begin_round(ROUND)
+        ledger.record(ROUND, [])
+        assert rounds_of(ledger.connection) == [ROUND]
+        assert ledger.connection.execute("SELECT count(*) FROM requests").fetchone() == (0,)

@@ -17,6 +17,7 @@ from infra.local.ledger import Ledger, Round
 from infra.local.report import Parity, Report, make_report
 from infra.local.report_page import page_of
 from infra.local.schedule import PlannedRequest
+from infra.local.screen import table_of
 from infra.settings import Settings
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
@@ -46,10 +47,7 @@ def write_ledger(path: Path) -> None:
             ledger.begin_round(round_)
             numbers = range(round_.number * PER_ROUND, (round_.number + 1) * PER_ROUND)
             ledger.record(round_, [(planned(n), round_.start, answer(n, str(round_.number + 1))) for n in numbers])
-        failed = Answer(
-            key="x", replayed=True, sent_at_wall=WALL + 5_000_000, latency_seconds=1, status=503, failure="status 503"
-        )
-        ledger.record(ROUNDS[1], [(planned(0), ROUNDS[1].end, failed)])
+        ledger.record(ROUNDS[1], [(planned(0), ROUNDS[1].end, failed("x"))])
         replayed = Answer(
             key="y", replayed=True, sent_at_wall=WALL, latency_seconds=1, status=200, prediction_id="p0",
             probability=probability(0), model_version="1",
@@ -60,6 +58,13 @@ def write_ledger(path: Path) -> None:
 def planned(number: int) -> PlannedRequest:
     entity = ("UA", number, "EWR", to_microseconds(departure(number)))
     return PlannedRequest(number=number, asked_at=0, entity=entity, body=b"")
+
+
+def failed(key: str) -> Answer:
+    sent_at_wall = WALL + 5_000_000
+    return Answer(
+        key=key, replayed=True, sent_at_wall=sent_at_wall, latency_seconds=1, status=503, failure="status 503"
+    )
 
 
 def answer(number: int, version: str) -> Answer:
@@ -229,3 +234,96 @@ def test_the_page_is_complete_in_itself(places: Places) -> None:
     assert "incident-second" in page
     assert "<script" not in page
     assert "src=" not in page
+
+
+FEED = pa.schema(
+    {
+        "event": pa.string(),
+        "carrier": pa.string(),
+        "flight": pa.int64(),
+        "origin": pa.string(),
+        "scheduled_departure": TIME,
+        "delay_minutes": pa.float64(),
+    }
+)
+FROZEN = pa.schema({"prediction_id": pa.string(), "probability": pa.float64()})
+
+
+def nothing_happened(folder: Path) -> Places:
+    """What a demo leaves in which nobody asked, nobody was released, nothing was judged."""
+    settings = Settings(data_dir=folder / "data")
+    settings.root.mkdir()
+    places = Places(settings=settings, use_case="flight_delay", feed=folder / "feed")
+    Ledger(places.ledger).connection.close()
+    places.feed.mkdir()
+    pq.write_table(FEED.empty_table(), places.feed / "flights.parquet")
+    pq.write_table(FROZEN.empty_table(), places.frozen)
+    for path, ddl in (
+        (settings.prediction_log, prediction_log.DDL),
+        (settings.control_database, control.DDL),
+    ):
+        with sqlite3.connect(path) as connection:
+            connection.executescript(ddl)
+    return places
+
+
+def judge(places: Places, decision: str, window_end: datetime) -> None:
+    judged = {"decision": decision, "reason": "r", "weighted_drift": None, "weighted_drift_threshold": None}
+    with sqlite3.connect(places.settings.control_database) as connection:
+        connection.execute(
+            "INSERT INTO monitoring_results VALUES ('flight_delay', 0, ?, ?)",
+            (to_microseconds(window_end), json.dumps(judged | {"alarm_budget": 0.04})),
+        )
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("happened", ["no round", "rounds without a request", "one failed request"])
+def test_a_demo_in_which_nothing_happened_has_a_report_that_claims_nothing(tmp_path: Path, happened: str) -> None:
+    places = nothing_happened(tmp_path)
+    with Ledger(places.ledger) as ledger:
+        for round_ in ROUNDS if happened != "no round" else ():
+            ledger.begin_round(round_)
+            ledger.record(round_, [])
+        if happened == "one failed request":
+            ledger.record(ROUNDS[0], [(planned(0), START, failed("x"))])
+
+    report = make_report(places, Parity(compared=0, mismatched=0), duration_seconds=1)
+
+    report.write(tmp_path / "report.json")
+    numbers = json.loads((tmp_path / "report.json").read_text())["numbers"]
+    alarms = numbers.pop("false_alarms")
+    assert set(numbers.values()) == {None}
+    assert alarms == {"alarms": 0, "false": None, "windows": 0, "budget_per_window": None}
+    assert [interval.auc for interval in report.intervals] == [None] * len(report.intervals)
+    page = page_of(report, places)
+    assert f"0 requests were answered and {happened.count('failed')} failed" in page
+    assert "– of 0 alarms in 0 windows; budget unstated" in page
+    assert table_of(report).row_count == len(report.intervals)
+
+
+def test_a_window_that_could_not_be_judged_is_shown_and_is_no_window_without_alarm(tmp_path: Path) -> None:
+    places = nothing_happened(tmp_path)
+    with Ledger(places.ledger) as ledger:
+        for round_ in ROUNDS:
+            ledger.begin_round(round_)
+    judge(places, "insufficient", ROUNDS[0].end)
+
+    report = make_report(places, Parity(compared=0, mismatched=0), duration_seconds=1)
+
+    assert [(interval.decision, interval.drift) for interval in report.intervals] == [
+        ("insufficient", None),
+        (None, None),
+    ]
+    assert (report.numbers.false_alarms.windows, report.numbers.false_alarms.false) == (0, None)
+    assert "<td>insufficient</td>" in page_of(report, places)
+
+    judge(places, "none", ROUNDS[1].end)
+
+    alarms = make_report(places, Parity(compared=0, mismatched=0), duration_seconds=1).numbers.false_alarms
+    assert (alarms.windows, alarms.false, alarms.budget_per_window) == (1, 0, 0.04)
+
+
+def test_a_release_during_which_nobody_asked_tells_nothing_of_failures(places: Places) -> None:
+    with sqlite3.connect(places.ledger) as connection:
+        connection.execute("DELETE FROM requests WHERE sent_at_wall >= ?", (WALL,))
+    assert report_of(places).numbers.failed_requests_per_promotion is None

@@ -82,3 +82,10 @@ def test_requests_of_the_same_instant_form_one_group() -> None:
     groups = by_moment([requests[0], requests[0], requests[-1]])
     assert [len(group) for _, group in groups] == [2, 1]
     assert [moment for moment, _ in groups] == sorted(moment for moment, _ in groups)
+
+
+def test_without_a_flight_nobody_asks() -> None:
+    for rows, start in ((flights().slice(0, 0), START), (flights(), END + timedelta(days=300))):
+        schedule = plan_requests(USE_CASE, rows, start=start, end=start + timedelta(days=3), per_day=50, seed=1)
+        assert (len(schedule), schedule.between(start, END)) == (0, [])
+    assert by_moment([]) == []

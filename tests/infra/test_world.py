@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from feature_repo.contracts.lake import landing
+from infra.local.errors import InstallationError
 from infra.local.world import Disturbances, Source, World, microseconds, spans
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
@@ -67,3 +69,27 @@ def test_a_source_without_rows_in_an_hour_lands_no_file(tmp_path: Path) -> None:
     world = World([Source("flights", pq.read_table(feed(tmp_path / "feed") / "flights.parquet"))])
     assert world.deliver(tmp_path, START - timedelta(hours=2), START) == 0
     assert not landing(tmp_path, "flights").exists()
+
+
+def without_rows(folder: Path, name: str, like: str = "flights") -> None:
+    rows = pq.read_table(folder / f"{like}.parquet").slice(0, 0)
+    pq.write_table(rows, folder / f"{name}.parquet")
+
+
+def test_a_source_without_a_row_delivers_nothing_and_does_not_move_the_beginning(tmp_path: Path) -> None:
+    folder = feed(tmp_path / "feed")
+    without_rows(folder, "weather")
+    world = World.of_feed(folder, Disturbances(), seed=1)
+    assert world.begins_at == START
+    assert world.deliver(tmp_path, START, START + timedelta(hours=1)) == 2
+    assert world.deliver(tmp_path, START, START) == 0
+    assert not landing(tmp_path, "weather").exists()
+
+
+def test_a_feed_without_a_row_is_a_sentence(tmp_path: Path) -> None:
+    folder = feed(tmp_path / "feed")
+    without_rows(folder, "flights")
+    world = World.of_feed(folder, Disturbances(), seed=1)
+    assert world.deliver_by_day(tmp_path, START, START + timedelta(days=2)) == 0
+    with pytest.raises(InstallationError, match=r"no delivery in the feed's sources \(flights\); write it anew"):
+        _ = world.begins_at

@@ -7,8 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from feature_repo.contracts import lake
+from infra.settings import Settings
+from monitoring.check import check
 from monitoring.drawing import draw_missing_reports
 from monitoring.errors import NothingServed
 from monitoring.incidents import num_unclaimed
@@ -153,19 +158,109 @@ def test_answers_of_another_version_do_not_judge_the_served_one(installation: In
     answer_days(installation, first=NOW - DAY, num_days=1, version="2")
     result = installation.check(NOW)
     assert (result.model_version, result.performance.status) == ("2", "insufficient")
+    assert result.decision == "none", "its inputs were judged; of its answers a verdict is not due yet"
 
 
 def test_too_few_rows_are_insufficient_and_not_a_verdict(installation: Installation) -> None:
     installation.answer(draw(5, num_days=14, rows_per_day=10, first=SERVED_FROM, shift=3.0, decay=1.0))
     result = installation.check(NOW)
-    assert result.decision == "none"
+    assert result.decision == "insufficient"
     assert "insufficient: 1" in result.reason
     assert (result.performance.status, result.drift.status) == ("insufficient", "insufficient")
 
 
 def test_nothing_answered_yet_is_said(installation: Installation) -> None:
-    with pytest.raises(NothingServed, match="empty"):
+    with pytest.raises(NothingServed, match="has no answer of it yet"):
         installation.check(NOW)
+
+
+def test_a_log_with_answers_of_another_use_case_alone_is_said(installation: Installation) -> None:
+    answer_days(installation, num_days=1)
+    with closing(sqlite3.connect(installation.settings.prediction_log)) as connection, connection:
+        connection.execute("UPDATE predictions SET use_case = 'another'")
+    with pytest.raises(NothingServed, match=r"flight_delay: the prediction log .* has no answer of it yet"):
+        installation.check(NOW)
+
+
+def test_a_window_without_answers_is_insufficient_and_opens_and_ends_nothing(installation: Installation) -> None:
+    answer_days(installation, decay=0.6)
+    alarmed = installation.check(NOW)
+    before = states(installation)
+    result = installation.check(NOW + 60 * DAY)
+    assert (alarmed.decision, result.decision) == ("retrain", "insufficient")
+    assert result.reason.startswith("insufficient: 0 labelled rows on 0 days;")
+    assert (result.num_rows, result.incidents, result.weighted_drift, result.num_drifted) == (0, (), None, None)
+    assert states(installation) == before
+
+
+@pytest.mark.parametrize("rows", ["one answer", "one day", "no outcome", "no label", "one class"])
+def test_whatever_little_was_answered_is_judged_or_said_to_be_too_little(installation: Installation, rows: str) -> None:
+    sample = draw(2, num_days=14, rows_per_day=ROWS_PER_DAY, first=NOW - timedelta(hours=36) - 14 * DAY)
+    if rows == "one answer":
+        sample = sample.where(np.array([0]))
+    elif rows == "one day":
+        sample = sample.where(sample.day == sample.day.min() + 5)
+    elif rows == "one class":
+        sample = replace(sample, label=np.zeros(len(sample)))
+    installation.answer(sample, known=rows != "no outcome", cancelled=len(sample) if rows == "no label" else 0)
+    result = installation.check(NOW)
+    assert result.num_rows == len(sample)
+    assert result.performance.status == "insufficient"
+    assert result.decision == "insufficient"
+    assert result.performance.was_due == (rows in ("no outcome", "no label", "one class"))
+    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+
+
+def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "nothing", serving_port=1, mlflow_port=1)
+    with pytest.raises(NothingServed, match="no prediction log at"):
+        check(settings, SPEC, now=NOW, load_model=lambda *_: TrueModel())
+    assert num_unclaimed(settings.control_database, USE_CASE.name) == 0
+    assert not settings.root.exists()
+
+
+def test_a_log_without_a_byte_is_no_log(installation: Installation) -> None:
+    installation.settings.prediction_log.write_bytes(b"")
+    with pytest.raises(NothingServed, match="no prediction log at"):
+        installation.check(NOW)
+
+
+def test_a_defect_of_the_data_ends_also_where_no_column_may_trigger(installation: Installation) -> None:
+    every = ("strong", "weak", "weather_", "category")
+    spec = replace(SPEC, drift=replace(SPEC.drift, exempt=every))
+    answer_days(installation, num_days=32)
+    begin = int((SERVED_FROM + 3 * DAY).timestamp() * 1e6)
+    installation.execute(
+        "INSERT INTO quality VALUES (?, 'events', ?, ?, 1000, 200, 0, 0.8, 0, '{}')",
+        *(USE_CASE.name, begin, begin + 86_400_000_000),
+    )
+    for now, decision, state in ((NOW, "data_defect", "open"), (NOW + 16 * DAY, "none", "closed")):
+        result = check(installation.settings, spec, now=now, load_model=lambda *_: TrueModel())
+        assert (result.decision, result.drift.status) == (decision, "insufficient")
+        assert states(installation) == [("data", "P2", "data_defect", state)]
+
+
+def test_labels_without_a_field_of_the_request_are_a_sentence(installation: Installation) -> None:
+    answer_days(installation, num_days=1)
+    day = NOW - DAY
+    path = lake.labels(installation.root, USE_CASE.name) / f"day={day:%Y-%m-%d}" / lake.PARTITION_FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for old in path.parent.parent.glob("*/*"):
+        old.unlink()
+    pq.write_table(pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]}), path)
+    with pytest.raises(ValueError, match=r"flight_delay: the labels in .* have no field of a request"):
+        installation.check(NOW)
+
+
+def test_a_source_that_delivered_no_row_has_no_quality(installation: Installation) -> None:
+    answer_days(installation)
+    begin = int((SERVED_FROM + 3 * DAY).timestamp() * 1e6)
+    installation.execute(
+        "INSERT INTO quality VALUES (?, 'events', ?, ?, 0, 0, 0, 1.0, 0, '{}')",
+        *(USE_CASE.name, begin, begin + 86_400_000_000),
+    )
+    result = installation.check(NOW)
+    assert (result.decision, result.quality) == ("none", {"events": None})
 
 
 def test_the_report_is_kept_where_the_result_says(installation: Installation) -> None:
@@ -175,6 +270,14 @@ def test_the_report_is_kept_where_the_result_says(installation: Installation) ->
     [(_, result)] = read_results(installation.settings.control_database, SPEC.contract.name)
     assert drawn == [result.report]
     assert "strong" in (installation.root / "reports" / drawn[0]).read_text()
+    assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []
+
+
+def test_a_window_whose_answers_have_gone_from_the_log_is_not_drawn(installation: Installation) -> None:
+    answer_days(installation)
+    installation.check(NOW)
+    with closing(sqlite3.connect(installation.settings.prediction_log)) as connection, connection:
+        connection.execute("DELETE FROM predictions")
     assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []
 
 

@@ -1,10 +1,16 @@
 """Scores against their textbook values; a drop of skill is noticed, a harder season is not, nor is chance."""
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from monitoring.performance import judge_performance, score, skills
+from monitoring.sample import Sample
+from monitoring.spec import WindowPolicy
 from tests.monitoring.world import DAY, SPEC, START, draw
 
 
@@ -50,3 +56,50 @@ def test_a_window_of_one_class_has_no_skill() -> None:
     found = skills(np.stack([rows, np.array([0.0, 5.0, 10.0]), losses], axis=1))
 
     assert np.isnan(found).tolist() == [True, False, True]
+
+
+def with_label(sample: Sample, label: float) -> Sample:
+    return replace(sample, label=np.full(len(sample), label))
+
+
+REFERENCE = draw(0, num_days=60, rows_per_day=100)
+HELD_OUT = REFERENCE.where(REFERENCE.day >= REFERENCE.day.max() - 28)
+ONE_DAY = REFERENCE.where(REFERENCE.day == REFERENCE.day.min())
+NOTHING = REFERENCE.where(np.zeros(len(REFERENCE), bool))
+TOO_LITTLE: dict[str, tuple[Sample, Sample, str]] = {
+    "held-out rows of one class": (with_label(HELD_OUT, 0), REFERENCE, "one class only in 2900 held-out rows"),
+    "a reference of one class": (HELD_OUT, with_label(REFERENCE, 1), "how far skill varies"),
+    "a reference without labels": (HELD_OUT, with_label(REFERENCE, np.nan), "how far skill varies"),
+    "a reference of one day": (ONE_DAY, ONE_DAY, "how far skill varies"),
+    "no reference": (NOTHING, NOTHING, "0 held-out rows on 0 days"),
+}
+
+
+@pytest.mark.parametrize(("held_out", "everything", "words"), TOO_LITTLE.values(), ids=TOO_LITTLE.keys())
+def test_a_reference_that_tells_nothing_is_a_finding_with_its_reason(
+    held_out: Sample, everything: Sample, words: str
+) -> None:
+    current = draw(1, num_days=14, rows_per_day=100, first=START + 60 * DAY)
+    window = replace(SPEC.window, min_rows=1, min_days=1)
+    verdict = judge_performance(current, held_out, everything, window=window, policy=SPEC.performance)
+    assert (verdict.status, verdict.threshold, verdict.drop) == ("insufficient", None, None)
+    assert words in verdict.reason
+    assert verdict.scores == score(current), "what the window itself showed is kept"
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0, np.nan], ids=["all negative", "all positive", "none known"])
+def test_a_window_whose_labels_are_all_alike_is_no_verdict(label: float) -> None:
+    current = with_label(draw(1, num_days=14, rows_per_day=100, first=START + 60 * DAY), label)
+    verdict = judge_performance(current, HELD_OUT, REFERENCE, window=SPEC.window, policy=SPEC.performance)
+    assert verdict.status == "insufficient"
+    assert ("0 labelled rows" if np.isnan(label) else "one class only in 1400 labelled rows") in verdict.reason
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [{"min_rows": 0}, {"min_days": 0}, {"length": timedelta(hours=12)}, {"length": DAY, "min_days": 3}],
+    ids=["no row", "no day", "no whole day", "more days than there are"],
+)
+def test_a_window_that_nothing_could_judge_is_not_declared(policy: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no window of"):
+        WindowPolicy(**policy)

@@ -195,6 +195,7 @@ REFUSED: dict[str, tuple[str, str, dict[str, str], bytes, int, str]] = {
     "a batch of too many": (
         "POST", "/predict_batch", {}, json.dumps({"requests": [{}] * 1001}).encode(), 400, "requests",
     ),
+    "a batch of none": ("POST", "/predict_batch", {}, b'{"requests": []}', 400, "requests"),
     "an empty key": ("POST", "/predict", {"Idempotency-Key": ""}, GOOD_BODY, 400, "Idempotency-Key"),
     "a long key": ("POST", "/predict", {"Idempotency-Key": "k" * 201}, GOOD_BODY, 400, "Idempotency-Key"),
 }  # fmt: skip

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,6 +15,7 @@ from feature_repo.contracts.control import DDL
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.model_package import CHALLENGER, CHAMPION
 from infra.settings import Settings, child_environment
+from serving.score import SCHEMA, score
 from tests.serving.installation import REPOSITORY, REQUEST, Registrar, Service, running_service, wait_until
 from tests.serving.load import Load
 from tests.serving.packages import constant_package
@@ -205,3 +207,17 @@ def test_score_says_what_another_version_would_have_answered(service: Service, v
         ids = [row[0] for row in connection.execute("SELECT prediction_id FROM predictions ORDER BY sequence")]
     assert table["prediction_id"].to_pylist() == ids
     assert set(table["probability"].to_pylist()) == {versions[version]}
+    assert f"{len(ids)} predictions of flight_delay, from the first until the last, scored by" in scored.stdout
+
+
+def test_a_window_without_a_prediction_scores_to_a_file_without_rows(
+    service: Service, versions: dict[str, float]
+) -> None:
+    import pyarrow.parquet as pq
+
+    out, later = service.settings.root / "none.parquet", datetime(2100, 1, 1, tzinfo=UTC)
+
+    assert score(FLIGHT_DELAY, service.settings, version=next(iter(versions)), out=out, start=later) == 0
+
+    table = pq.read_table(out)
+    assert (table.schema, table.num_rows) == (SCHEMA, 0)

@@ -208,3 +208,54 @@ def test_reads_go_on_while_a_writer_publishes_and_never_mix_two_instants(
     assert (during.as_of, during.features) == (before.as_of, before.features)
     assert after.as_of == INSTANT + timedelta(hours=1)
     assert after.features[0]["weather_humidity"] == 2.0
+
+
+EMPTY_STORES = {
+    "without a byte": ("", STORE_UNREADABLE),
+    "without a watermark": (
+        "CREATE TABLE flywheel_watermark (use_case TEXT PRIMARY KEY, instant INTEGER)",
+        STORE_MISSING,
+    ),
+    "with a watermark alone": (
+        "CREATE TABLE flywheel_watermark (use_case TEXT PRIMARY KEY, instant INTEGER);"
+        "INSERT INTO flywheel_watermark VALUES ('flight_delay', 1372680000000000)",
+        STORE_UNREADABLE,
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "reason"), EMPTY_STORES.values(), ids=EMPTY_STORES.keys())
+def test_a_store_that_nobody_has_filled_is_a_reason(
+    tmp_path: Path, clock: ReplayClock, script: str, reason: str
+) -> None:
+    path = tmp_path / "online_store.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(script)
+    connection.close()
+
+    read = OnlineFeatures(FLIGHT_DELAY, path, clock).read([request(), request()])
+
+    assert read.reasons == [(reason,)] * 2
+    assert {value for features in read.features for value in features.values()} == {None}
+
+
+def test_a_store_of_views_without_a_row_has_every_view_absent(store: Path, clock: ReplayClock) -> None:
+    with sqlite3.connect(store) as connection:
+        for view in FLIGHT_DELAY.views:
+            connection.execute(f"DELETE FROM flywheel_{view.name}")
+    connection.close()
+
+    read = OnlineFeatures(FLIGHT_DELAY, store, clock).read([request()])
+
+    assert read.reasons == [tuple(f"absent:{view.name}" for view in FLIGHT_DELAY.views)]
+
+
+def test_a_row_of_empty_cells_is_a_row_of_absent_values(store: Path, clock: ReplayClock) -> None:
+    with sqlite3.connect(store) as connection:
+        connection.execute("UPDATE flywheel_origin_weather SET value = x''")
+    connection.close()
+
+    read = OnlineFeatures(FLIGHT_DELAY, store, clock).read([request()])
+
+    assert read.reasons == [()]
+    assert {read.features[0][column.name] for column in FLIGHT_DELAY.views[4].columns} == {None}

@@ -49,6 +49,16 @@ def ids(path: Path) -> list[str]:
     return found
 
 
+def test_no_rows_are_recorded_without_asking_the_log(log: PredictionLog) -> None:
+    other = sqlite3.connect(log.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    log.write([])
+
+    other.close()
+    assert ids(log.path) == []
+
+
 def test_a_written_row_is_seen_by_another_process_at_once(log: PredictionLog) -> None:
     log.write([row(1), row(2)])
 
