@@ -7,6 +7,11 @@ UV := .uv/bin/uv
 PYTHON := .venv/bin/python
 ARGS ?=
 
+# The system's store says whom to trust, a company's own authority among them; pip before 24.2 is told where that is.
+export UV_SYSTEM_CERTS ?= 1
+STORES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem
+.uv/installed: export REQUESTS_CA_BUNDLE ?= $(firstword $(wildcard $(STORES)))
+
 help: ## Print what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -50,4 +55,4 @@ feast-ui: setup ## Show the feature store in Feast's own user interface
 	$(PYTHON) -m infra.local.feast_ui $(ARGS)
 
 clean: ## Remove the environments and caches; state in var/ stays
-	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
+	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
