@@ -1,0 +1,5 @@
+"""What the data means: contracts, sources, expectations, features and how they are made."""
+
+from infra.libraries import configure_libraries
+
+configure_libraries()

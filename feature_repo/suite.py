@@ -25,7 +25,6 @@ from feature_repo.expectations import (
     SpansMinutes,
 )
 from feature_repo.sources import Source
-from infra.settings import forbid_telemetry
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -54,7 +53,6 @@ def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, 
 
 def validate(frame: pd.DataFrame, source: Source) -> dict[str, list[int]]:
     """The index labels of the rows that break each rule, by the rule's name."""
-    forbid_telemetry()
     defer("altair", "scipy.stats")
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
@@ -62,7 +60,6 @@ def validate(frame: pd.DataFrame, source: Source) -> dict[str, list[int]]:
     from great_expectations.expectations.row_conditions import Column
 
     context = gx.get_context(mode="ephemeral")
-    context.enable_analytics(False)
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("deliveries").add_dataframe_asset(source.name)
     batch = asset.add_batch_definition_whole_dataframe("interval").get_batch({"dataframe": frame})

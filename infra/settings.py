@@ -14,6 +14,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.clock import Clock, clock_at
+from infra.libraries import asked_directly
 from infra.quoting import http_url, sqlalchemy_url, yaml_scalar
 
 SECRET_NAMES = (
@@ -27,16 +28,6 @@ SECRET_NAMES = (
     "airflow_fernet",
     "airflow_session_key",
 )
-
-
-NO_TELEMETRY = {
-    "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-    "BENTOML_DO_NOT_TRACK": "True",
-    "DO_NOT_TRACK": "1",
-    "FEAST_USAGE": "False",
-    "GX_ANALYTICS_ENABLED": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
 
 
 class Settings(BaseSettings):
@@ -93,7 +84,7 @@ class Settings(BaseSettings):
 
     def use_mlflow(self, *, user: str = "flywheel", secret: str = "mlflow_password") -> None:  # noqa: S107
         """Hand this process's MLflow client its server and credentials, which it reads from the environment alone."""
-        os.environ["MLFLOW_TRACKING_URI"] = self.mlflow_url
+        os.environ.update(asked_directly(self.bind), MLFLOW_TRACKING_URI=self.mlflow_url)
         os.environ["MLFLOW_TRACKING_USERNAME"] = user
         os.environ["MLFLOW_TRACKING_PASSWORD"] = self.secret(secret)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "3"
@@ -144,11 +135,6 @@ def write_secret(path: Path, value: bytes) -> None:
         file.write(value)
 
 
-def forbid_telemetry() -> None:
-    """For a process started by hand: no library of ours reports home about its use. Call before importing it."""
-    os.environ.update(NO_TELEMETRY)
-
-
 def names_a_variable(text: str) -> bool:
     """Whether a `$NAME` in it is a variable of the environment, which Airflow would put into any of its paths."""
     return os.path.expandvars(text) != text
@@ -160,13 +146,10 @@ def let_waiting_threads_sleep() -> None:
 
 
 def child_environment(settings: Settings, extra: dict[str, str] | None = None) -> dict[str, str]:
-    """The environment for a child process: this one's, and every setting, with its paths made absolute.
-
-    No library of ours reports home about its use.
-    """
+    """The environment for a child process: this one's, and every setting, with its paths made absolute."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     values["data_dir"] = str(settings.root)
     if settings.clock.startswith("file:"):
         values["clock"] = f"file:{Path(settings.clock.removeprefix('file:')).absolute()}"
     own = {f"FLYWHEEL_{name.upper()}": value for name, value in values.items()}
-    return {**os.environ, **NO_TELEMETRY, **own, **settings.feast_variables, **(extra or {})}
+    return {**os.environ, **asked_directly(settings.bind), **own, **settings.feast_variables, **(extra or {})}

@@ -1,0 +1,5 @@
+"""From answers to alarms."""
+
+from infra.libraries import configure_libraries
+
+configure_libraries()

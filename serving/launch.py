@@ -33,8 +33,7 @@ def command(settings: Settings, use_case: str) -> list[str]:
 
 def environment(settings: Settings) -> dict[str, str]:
     """BentoML's home inside the data folder: it keeps metrics of every service of a home in one place."""
-    own = {"BENTOML_HOME": str(settings.root / "bentoml"), "BENTOML_DO_NOT_TRACK": "true"}
-    return child_environment(settings, own)
+    return child_environment(settings, {"BENTOML_HOME": str(settings.root / "bentoml")})
 
 
 def check(settings: Settings, use_case: str) -> None:

@@ -2,19 +2,37 @@
 
 import ast
 import importlib.util
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from feature_repo.contracts import USE_CASES
+from infra.libraries import NO_PROXY, NO_REPORTS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = ("feature_repo", "training", "serving", "monitoring", "dags", "infra")
-LEAVES = ("infra.settings", "infra.clock", "infra.logs", "infra.one_shot", "infra.quoting", "infra.whole_file")
+LEAVES = (
+    "infra.settings",
+    "infra.clock",
+    "infra.libraries",
+    "infra.logs",
+    "infra.one_shot",
+    "infra.quoting",
+    "infra.whole_file",
+)
 SHARED = ("feature_repo.contracts", *LEAVES)
 # The point-in-time join that parity checks answers with has to be the one that training sets are made by.
 SHARED_WITH = {"training": ("feature_repo.offline", "feature_repo.errors")}
+REPORTING = {"airflow", "bentoml", "evidently", "feast", "great_expectations", "mlflow", "onnxruntime"}
+REQUESTS = "Client AsyncClient request stream get post put patch delete head options"
+HTTPX = {f"httpx.{name}" for name in REQUESTS.split()}
 USE_CASE_FILES = (
     "feature_repo/contracts/{}.py",
     "feature_repo/use_cases/{}.py",
@@ -50,7 +68,7 @@ def breaches(layer: str, path: Path, text: str) -> list[str]:
         SHARED if is_within(inside, "feature_repo.contracts") else (*SHARED, *SHARED_WITH.get(layer, ()), layer)
     )
     if inside in LEAVES:
-        allowed = ("infra.clock", "infra.quoting", "infra.whole_file")
+        allowed = ("infra.clock", "infra.libraries", "infra.quoting", "infra.whole_file")
     if is_within(inside, "feature_repo.contracts"):
         allowed = ("feature_repo.contracts",)
     return [
@@ -73,8 +91,6 @@ def test_the_import_law_sees_a_breach() -> None:
 
 
 def test_contracts_need_the_standard_library_only() -> None:
-    import sys
-
     for path in sources("feature_repo/contracts"):
         for module in imported_modules(path, path.read_text()):
             top = module.split(".")[0]
@@ -104,10 +120,69 @@ def test_a_use_case_has_its_six_files_and_they_only_declare(use_case: str) -> No
 @pytest.mark.parametrize("layer", LAYERS)
 def test_only_settings_reads_the_environment(layer: str) -> None:
     for path in sources(layer):
-        if path != ROOT / "infra" / "settings.py":
+        if path.relative_to(ROOT / layer) not in {Path("settings.py"), Path("libraries.py")} or layer != "infra":
             text = path.read_text()
             assert "os.environ" not in text, path
             assert "os.getenv" not in text, path
+
+
+def test_what_configures_the_libraries_writes_the_environment_and_reads_only_what_is_excepted_from_a_proxy() -> None:
+    text = (ROOT / "infra" / "libraries.py").read_text()
+    assert re.findall(r"environ\.\w+|getenv", text) == ["environ.update", "environ.setdefault", "environ.get"]
+    assert "for variable in NO_PROXY for host in os.environ.get(variable" in text
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_configures_the_libraries_before_any_of_its_modules_is_imported(layer: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in {*NO_REPORTS, *NO_PROXY}}
+    printed = subprocess.run(
+        [sys.executable, "-c", f"import {layer}, json, os; print(json.dumps(dict(os.environ)))"],
+        cwd=ROOT,
+        env=environment | {"NO_PROXY": "intranet.example", "ORT_DISABLE_TELEMETRY": "0"},
+        capture_output=True,
+        check=True,
+    ).stdout
+
+    configured = json.loads(printed)
+    assert NO_REPORTS.items() <= configured.items()
+    assert {configured[name] for name in NO_PROXY} == {"intranet.example,localhost,127.0.0.1,::1"}
+
+
+def test_every_process_and_the_bench_begin_with_a_layer() -> None:
+    """Its package is the first to be imported, and none of the libraries that report home is imported before it."""
+    commands = [line.split(": ")[1] for line in (ROOT / "Procfile").read_text().splitlines() if ": python" in line]
+    assert [
+        command for command in commands if not command.startswith(tuple(f"python -m {name}" for name in LAYERS))
+    ] == []
+
+    imports = imported_modules(Path("bench"), (ROOT / "tests" / "bench" / "__main__.py").read_text())
+    tops = [module.split(".")[0] for module in imports]
+    assert not REPORTING & {*itertools.takewhile(lambda top: top not in LAYERS, tops)}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_no_request_of_ours_goes_by_a_proxy_of_the_environment(layer: str) -> None:
+    for path in sources(layer):
+        assert requests_by_environment(path, path.read_text()) == []
+
+
+def requests_by_environment(path: Path, text: str) -> list[str]:
+    """Where httpx is used without `trust_env=False`, and every client that cannot be told so."""
+    clients = [
+        module
+        for module in imported_modules(path, text)
+        if is_within(module, "requests") or is_within(module, "urllib.request")
+    ]
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    asking = [call for call in calls if ast.unparse(call.func) in HTTPX]
+    return clients + [
+        f"{path.name}:{call.lineno}" for call in asking if "trust_env=False" not in map(ast.unparse, call.keywords)
+    ]
+
+
+def test_a_request_by_a_proxy_of_the_environment_is_seen() -> None:
+    text = "import httpx\nimport urllib.request\nhttpx.get('http://x')\nhttpx.Client(trust_env=False)\nhttpx.Client()\n"
+    assert requests_by_environment(Path("planted.py"), text) == ["urllib.request", "planted.py:3", "planted.py:5"]
 
 
 @pytest.mark.parametrize("layer", LAYERS)

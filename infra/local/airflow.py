@@ -52,7 +52,7 @@ class AirflowClient:
 
     def __init__(self, settings: Settings) -> None:
         self._password = settings.secret("airflow_password")
-        self._http = httpx.Client(base_url=settings.airflow_url, timeout=30)
+        self._http = httpx.Client(base_url=settings.airflow_url, timeout=30, trust_env=False)
 
     def close(self) -> None:
         self._http.close()
