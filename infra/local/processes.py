@@ -26,8 +26,8 @@ KEEPER = Path(__file__).with_name("keeper.py")
 POLL_SECONDS = 0.1
 NUM_LAST_LINES = 20
 
-Readiness = Callable[[float], bool]
-"""Whether a process that was started at that wall time is ready."""
+Readiness = Callable[[float], str | None]
+"""What a process that was started at that wall time still lacks, in words; None once it is ready."""
 
 
 def commands(procfile: Path = ROOT / "Procfile") -> dict[str, list[str]]:
@@ -92,18 +92,21 @@ class Supervisor:
             self._kept[name] = self._start(name)
 
     def wait(self, *names: str, timeout_seconds: float = 120.0) -> None:
-        """Return once each is ready. Raises ProcessError, with the log's last lines, if one ends or time is up."""
+        """Return once each is ready.
+
+        Raises ProcessError, with the log's last lines, if one ends or time is up; then also with what it lacked.
+        """
         deadline = time.monotonic() + timeout_seconds
         for name in names or tuple(self._kept):
-            while not self.is_ready(name):
+            while (lack := self.lack(name)) is not None:
                 if time.monotonic() > deadline:
-                    raise self._failure(name, f"was not ready within {timeout_seconds:.0f} s")
+                    raise self._failure(name, f"was not ready within {timeout_seconds:.0f} s ({lack})")
                 time.sleep(POLL_SECONDS)
 
-    def is_ready(self, name: str) -> bool:
+    def lack(self, name: str) -> str | None:
         self.check(name)
-        ready = self.readiness.get(name)
-        return ready is None or ready(self._kept[name].started_at)
+        ask = self.readiness.get(name)
+        return ask(self._kept[name].started_at) if ask else None
 
     def check(self, *names: str) -> None:
         """Raises ProcessError, with the log's last lines, if one of them (without names: any) has ended."""

@@ -13,58 +13,77 @@ from infra.local.errors import AirflowError
 from infra.local.processes import Readiness
 from infra.settings import Settings
 
+HEALTHY = '{"metadatabase":{"status":"healthy"'
 
-def answers(url: str) -> Readiness:
-    """Ready when anything but an error of the server comes back; a 401 is an answer."""
 
-    def ready(_started_at: float) -> bool:
+def answers(url: str, *, begins_with: str = "", token: str = "") -> Readiness:
+    """Ready when the server says 200 and a body that begins so: nobody else's answer, an error's neither, is enough."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    def lack(_started_at: float) -> str | None:
         try:
-            return httpx.get(url, timeout=5).status_code < httpx.codes.INTERNAL_SERVER_ERROR
-        except httpx.TransportError:
-            return False
+            answer = httpx.get(url, headers=headers, timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return f"GET {url}: {in_words(error)}"
+        if answer.status_code == httpx.codes.OK and answer.text.startswith(begins_with):
+            return None
+        return f"GET {url}: {answer.status_code} {answer.text[:200]!r} instead of 200 {begins_with!r}"
 
-    return ready
+    return lack
+
+
+def in_words(error: Exception) -> str:
+    """On one line; some errors of httpx have no text of their own."""
+    return " ".join([type(error).__name__, *str(error).split()])
 
 
 def beats(client: AirflowClient, component: str) -> Readiness:
     """Ready when Airflow's database has a heartbeat of `component` from after its start."""
 
-    def ready(started_at: float) -> bool:
+    def lack(started_at: float) -> str | None:
         try:
-            status = client.health()[component]
-        except httpx.HTTPError:
-            return False
-        heartbeat = status.get(f"latest_{component}_heartbeat")
-        return heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() > started_at
+            heartbeat = client.health()[component].get(f"latest_{component}_heartbeat")
+        except (httpx.HTTPError, AirflowError) as error:
+            return f"Airflow's health: {in_words(error)}"
+        if heartbeat is not None and datetime.fromisoformat(heartbeat).timestamp() > started_at:
+            return None
+        return f"its newest heartbeat is {heartbeat or 'missing'}, from after its start was expected"
 
-    return ready
+    return lack
 
 
 def has_parsed(client: AirflowClient) -> Readiness:
     """Ready when the four DAGs of every use case were read after the start."""
 
-    def ready(started_at: float) -> bool:
+    def lack(started_at: float) -> str | None:
         start = datetime.fromtimestamp(started_at, UTC)
-        try:
-            moments = [client.parsed_at(dag_id) for use_case in USE_CASES for dag_id in dag_ids(use_case)]
-        except (httpx.HTTPError, AirflowError):
-            return False
-        return all(moment is not None and moment > start for moment in moments)
+        for dag_id in (dag_id for use_case in USE_CASES for dag_id in dag_ids(use_case)):
+            try:
+                moment = client.parsed_at(dag_id)
+            except (httpx.HTTPError, AirflowError) as error:
+                return f"Airflow's DAGs: {in_words(error)}"
+            if moment is None or moment <= start:
+                return f"{dag_id} was last read at {moment or 'no time'}, after its start was expected"
+        return None
 
-    return ready
+    return lack
 
 
 def readiness(settings: Settings, client: AirflowClient) -> dict[str, Readiness]:
     """By the names of the Procfile. A stream has no port: it is ready when it runs."""
     by_use_case = {
-        f"serving.{name}": answers(f"http://{settings.bind}:{serving_port(settings.serving_port, name)}/livez")
+        f"serving.{name}": answers(f"{settings.url(serving_port(settings.serving_port, name))}/livez")
         for name in USE_CASES
     }
     return {
-        "mlflow": answers(f"{settings.mlflow_url}/health"),
-        "api-server": answers(f"{settings.airflow_url}/api/v2/monitor/health"),
+        "mlflow": answers(f"{settings.mlflow_url}/health", begins_with="OK"),
+        "api-server": answers(f"{settings.airflow_url}/api/v2/monitor/health", begins_with=HEALTHY),
         "scheduler": beats(client, "scheduler"),
         "dag-processor": has_parsed(client),
-        "monitoring": answers(f"http://{settings.bind}:{settings.monitoring_port}/metrics"),
+        "monitoring": answers(
+            f"{settings.url(settings.monitoring_port)}/metrics",
+            begins_with="# HELP flywheel_",
+            token=settings.secret("monitoring_token"),
+        ),
         **by_use_case,
     }

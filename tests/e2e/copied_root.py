@@ -90,7 +90,7 @@ class CopiedRoot:
 
     def supervisor(self, commands: dict[str, list[str]]) -> Supervisor:
         ready: dict[str, Readiness] = {
-            "mlflow": answers(f"{self.settings.mlflow_url}/health"),
+            "mlflow": answers(f"{self.settings.mlflow_url}/health", begins_with="OK"),
             f"serving.{self.use_case}": answers(f"{self.serving_url}/livez"),
         }
         return Supervisor(settings=self.settings, commands=commands, readiness=ready, root=self.folder)

@@ -94,18 +94,18 @@ def test_nothing_outlives_a_supervisor_that_was_killed(tmp_path: Path) -> None:
 
 def test_a_process_that_ends_early_is_reported_with_its_last_lines(tmp_path: Path) -> None:
     with supervisor(tmp_path, broken=python("raise SystemExit('the disk is full')")) as running:
-        running.readiness["broken"] = lambda _started_at: False
+        running.readiness["broken"] = lambda _started_at: "it says nothing"
         running.start("broken")
         with pytest.raises(ProcessError, match=r"broken ended by itself with 1(.|\n)*the disk is full"):
             running.wait("broken", timeout_seconds=20)
 
 
-def test_a_process_that_is_never_ready_is_reported_with_the_time_it_had(tmp_path: Path) -> None:
+def test_a_process_that_is_never_ready_is_reported_with_the_time_it_had_and_what_it_lacked(tmp_path: Path) -> None:
     with supervisor(tmp_path, slow=python("import time; print('reading', flush=True); time.sleep(600)")) as running:
-        running.readiness["slow"] = lambda _started_at: False
+        running.readiness["slow"] = lambda _started_at: "GET /health: 503"
         running.start("slow")
         until(lambda: "reading" in (tmp_path / "logs" / "slow.log").read_text())
-        with pytest.raises(ProcessError, match=r"slow was not ready within 0 s(.|\n)*reading"):
+        with pytest.raises(ProcessError, match=r"slow was not ready within 0 s \(GET /health: 503\)(.|\n)*reading"):
             running.wait(timeout_seconds=0.3)
 
 

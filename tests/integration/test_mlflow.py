@@ -20,7 +20,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     made = Settings(data_dir=tmp_path_factory.mktemp("mlflow"), mlflow_port=free_port())
     made.make_secrets()
     mlflow_server.set_up(made)
-    ready = {"mlflow": answers(f"{made.mlflow_url}/health")}
+    ready = {"mlflow": answers(f"{made.mlflow_url}/health", begins_with="OK")}
     with Supervisor(settings=made, commands=commands(), readiness=ready) as supervisor:
         supervisor.start("mlflow")
         supervisor.wait(timeout_seconds=120)
