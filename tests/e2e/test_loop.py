@@ -1,8 +1,10 @@
-"""The loop itself, short but real: days of March on Airflow, MLflow, Feast, BentoML and Evidently, by one command."""
+"""The loop itself, short but real: days of March on Airflow, MLflow, Feast, BentoML and Evidently, by one command.
+
+It is played where there is no network but loopback, behind a proxy that refuses everything, with an empty home folder.
+"""
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,9 @@ import psutil
 import pytest
 
 from infra.settings import SECRET_NAMES
+from tests.e2e.loopback_only import LoopbackOnly
 
-ROOT = Path(__file__).parents[2]
+DATA_FOLDER = "C# de'mo 100% [a]"  # each character means something in a URI, a glob, SQL or a configuration file
 CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "canary-cloud-key-000000",
     "CANARY_PASSWORD": "canary-password-000000",
@@ -21,19 +24,22 @@ CANARIES = {
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, free_ports: dict[str, str]) -> Path:
-    """A short demo that has ended; its folder. The output of one that failed is the test's error."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run(
-        [sys.executable, "-m", "infra.local.demo", "--short", "--exit"],
-        cwd=ROOT,
-        env=free_ports | CANARIES | {"FLYWHEEL_DATA_DIR": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=1200,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+def place(tmp_path_factory: pytest.TempPathFactory) -> LoopbackOnly:
+    return LoopbackOnly(tmp_path_factory.mktemp("loop") / "record")
+
+
+@pytest.fixture(scope="module")
+def demo(place: LoopbackOnly, loads_of_a_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short demo that has ended; its folder. The output of one that failed is the test's error.
+
+    `loads_of_a_model` begins before it and needs time, which passes meanwhile.
+    """
+    folder = tmp_path_factory.mktemp("demo") / DATA_FOLDER
+    environment = CANARIES | {"FLYWHEEL_DATA_DIR": str(folder)}
+    command = [sys.executable, "-m", "infra.local.demo", "--short", "--exit"]
+    with place.start(command, environment, proxy=True) as demo:
+        output, errors = demo.communicate(timeout=1200)
+    assert demo.returncode == 0, f"{output[-2000:]}\n{errors[-4000:]}"
     return folder
 
 
@@ -76,6 +82,21 @@ def test_the_page_stands_by_itself(demo: Path) -> None:
 def test_nothing_that_it_started_is_left(demo: Path) -> None:
     left = [process.pid for process in psutil.process_iter(["cmdline"]) if str(demo) in str(process.info["cmdline"])]
     assert left == []
+
+
+@pytest.mark.usefixtures("demo")
+def test_no_process_tried_to_reach_anything_beyond_loopback(place: LoopbackOnly) -> None:
+    assert place.tried_beyond == []
+
+
+@pytest.mark.usefixtures("demo")
+def test_no_process_asked_the_proxy_of_its_environment(place: LoopbackOnly) -> None:
+    assert place.asked_of_proxy == []
+
+
+@pytest.mark.usefixtures("demo")
+def test_no_process_left_anything_in_the_home_folder(place: LoopbackOnly) -> None:
+    assert place.left_at_home == []
 
 
 def secrets_of(demo: Path) -> dict[str, bytes]:
