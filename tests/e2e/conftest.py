@@ -1,14 +1,17 @@
-"""What the end-to-end tests share: ports that were free a moment ago, and two processes that load a model."""
+"""What the end-to-end tests share: the loop, played once, two processes that load a model, and free ports."""
 
 import os
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.loopback_only import LoopbackOnly
+from tests.e2e.processes import CANARIES, DEMO, LOADS_A_MODEL
+from tests.hostile_names import EVERYTHING
 
 PORTS = ("FLYWHEEL_SERVING_PORT", "FLYWHEEL_MLFLOW_PORT", "FLYWHEEL_AIRFLOW_PORT", "FLYWHEEL_MONITORING_PORT")
 
@@ -21,21 +24,6 @@ def free_ports() -> dict[str, str]:
     for server in sockets:
         server.close()
     return {**os.environ, **chosen}
-
-
-LOADS_A_MODEL = """
-import sys
-if sys.argv[1:] == ["configured"]:
-    import infra
-import onnxruntime
-from onnx import TensorProto, helper
-x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in "xy")
-graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "identity", [x], [y])
-model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-print("loaded", flush=True)
-sys.stdin.read()
-"""
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +39,21 @@ def loads_of_a_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[
             stack.callback(process.stdin.close)
             assert process.stdout.readline() == "loaded\n"
         yield places
+
+
+@pytest.fixture(scope="session")
+def place_of_demo(tmp_path_factory: pytest.TempPathFactory) -> LoopbackOnly:
+    return LoopbackOnly(tmp_path_factory.mktemp("place") / "record")
+
+
+@pytest.fixture(scope="session")
+def demo(place_of_demo: LoopbackOnly, loads_of_a_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short demo that has ended; its folder. The output of one that failed is the test's error.
+
+    `loads_of_a_model` starts before it and needs time, which passes meanwhile.
+    """
+    folder = tmp_path_factory.mktemp("demo") / EVERYTHING
+    with place_of_demo.start(DEMO, CANARIES | {"FLYWHEEL_DATA_DIR": str(folder)}, proxy=True) as demo:
+        output, errors = demo.communicate(timeout=1200)
+    assert demo.returncode == 0, f"{output[-2000:]}\n{errors[-4000:]}"
+    return folder

@@ -5,7 +5,6 @@ It is played where there is no network but loopback, behind a proxy that refuses
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +13,7 @@ import pytest
 
 from infra.settings import SECRET_NAMES
 from tests.e2e.loopback_only import LoopbackOnly
-
-DATA_FOLDER = "C# de'mo 100% [a]"  # each character means something in a URI, a glob, SQL or a configuration file
-CANARIES = {
-    "AWS_SECRET_ACCESS_KEY": "canary-cloud-key-000000",
-    "CANARY_PASSWORD": "canary-password-000000",
-    "DATABASE_URL": "postgresql://flywheel:canary-in-url-000000@database/flywheel",
-}
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> LoopbackOnly:
-    return LoopbackOnly(tmp_path_factory.mktemp("loop") / "record")
-
-
-@pytest.fixture(scope="module")
-def demo(place: LoopbackOnly, loads_of_a_model: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short demo that has ended; its folder. The output of one that failed is the test's error.
-
-    `loads_of_a_model` begins before it and needs time, which passes meanwhile.
-    """
-    folder = tmp_path_factory.mktemp("demo") / DATA_FOLDER
-    environment = CANARIES | {"FLYWHEEL_DATA_DIR": str(folder)}
-    command = [sys.executable, "-m", "infra.local.demo", "--short", "--exit"]
-    with place.start(command, environment, proxy=True) as demo:
-        output, errors = demo.communicate(timeout=1200)
-    assert demo.returncode == 0, f"{output[-2000:]}\n{errors[-4000:]}"
-    return folder
+from tests.e2e.processes import CANARIES
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +58,18 @@ def test_nothing_that_it_started_is_left(demo: Path) -> None:
 
 
 @pytest.mark.usefixtures("demo")
-def test_no_process_tried_to_reach_anything_beyond_loopback(place: LoopbackOnly) -> None:
-    assert place.tried_beyond == []
+def test_no_process_tried_to_reach_anything_beyond_loopback(place_of_demo: LoopbackOnly) -> None:
+    assert place_of_demo.tried_beyond == []
 
 
 @pytest.mark.usefixtures("demo")
-def test_no_process_asked_the_proxy_of_its_environment(place: LoopbackOnly) -> None:
-    assert place.asked_of_proxy == []
+def test_no_process_asked_the_proxy_of_its_environment(place_of_demo: LoopbackOnly) -> None:
+    assert place_of_demo.asked_of_proxy == []
 
 
 @pytest.mark.usefixtures("demo")
-def test_no_process_left_anything_in_the_home_folder(place: LoopbackOnly) -> None:
-    assert place.left_at_home == []
+def test_no_process_left_anything_in_the_home_folder(place_of_demo: LoopbackOnly) -> None:
+    assert place_of_demo.left_at_home == []
 
 
 def secrets_of(demo: Path) -> dict[str, bytes]:
