@@ -55,4 +55,4 @@ feast-ui: setup ## Show the feature store in Feast's own user interface
 	$(PYTHON) -m infra.local.feast_ui $(ARGS)
 
 clean: ## Remove the environments and caches; state in var/ stays
-	rm -rf .venv .uv .cache .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov
+	rm -rf .venv .uv .mypy_cache .pytest_cache .ruff_cache .coverage htmlcov

@@ -5,6 +5,7 @@ Libraries read this from the environment alone, most of them when they are impor
 """
 
 import os
+import sys
 from pathlib import Path
 
 NO_REPORTS = {
@@ -17,13 +18,13 @@ NO_REPORTS = {
 }
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NO_PROXY = ("NO_PROXY", "no_proxy")
-CACHE = Path(__file__).parents[1] / ".cache"
+FONTS = Path(sys.prefix) / "matplotlib"  # of the environment, beside the fonts that it lists
 
 
 def configure_libraries() -> None:
     """Call before a library is imported. The folder of matplotlib's list of fonts is only proposed."""
     os.environ.update(NO_REPORTS, **asked_directly(*LOOPBACK))
-    os.environ.setdefault("MPLCONFIGDIR", str(CACHE / "matplotlib"))
+    os.environ.setdefault("MPLCONFIGDIR", str(FONTS))
 
 
 def asked_directly(*hosts: str) -> dict[str, str]:
