@@ -102,3 +102,18 @@ def test_a_child_asks_the_address_that_the_servers_bind_directly() -> None:
     environment = child_environment(Settings(bind="10.1.2.3"))
 
     assert [environment[name].split(",")[-1] for name in NO_PROXY] == ["10.1.2.3", "10.1.2.3"]
+
+
+def test_mlflows_client_asks_the_address_that_its_server_binds_directly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = ("TRACKING_URI", "TRACKING_USERNAME", "TRACKING_PASSWORD", "HTTP_REQUEST_MAX_RETRIES")
+    others = ("HTTP_REQUEST_TIMEOUT", "ALLOW_PICKLE_DESERIALIZATION")
+    for name in (*NO_PROXY, *(f"MLFLOW_{name}" for name in (*mlflow, *others))):
+        monkeypatch.setenv(name, "")
+    settings = Settings(data_dir=tmp_path, bind="10.1.2.3")
+    settings.make_secrets()
+
+    settings.use_mlflow()
+
+    assert requests.utils.should_bypass_proxies(settings.mlflow_url, no_proxy=None)
