@@ -77,8 +77,7 @@ class OnlineFeatures:
 
     def nothing(self, num_requests: int, reason: str, as_of: datetime | None = None) -> FeatureRead:
         absent = [dict(self.absent) for _ in range(num_requests)]
-        reasons = (reason,) if self.use_case.views else ()  # without a view, nothing is missing
-        return FeatureRead(self.clock.now(), as_of, absent, [reasons] * num_requests)
+        return FeatureRead(self.clock.now(), as_of, absent, [(reason,)] * num_requests)
 
     def read_snapshot(self, requests: Sequence[Mapping[str, object]]) -> FeatureRead:
         connection = self.connect()

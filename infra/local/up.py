@@ -39,7 +39,8 @@ def stay(settings: Settings) -> None:
 
 def main() -> None:
     """Start every server and stay until Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell has background jobs ignore the first
+        signal.signal(number, signal.default_int_handler)
     try:
         stay(Settings())
     except (InstallationError, OSError) as error:

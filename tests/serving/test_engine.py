@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from feature_repo.contracts.base import Column, ColumnType, UseCase, Value
+from feature_repo.contracts.base import UseCase, Value
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
 from serving.engine import Engine, Question
@@ -30,18 +30,6 @@ AGE = "flywheel_feature_age_seconds{"
 
 def nothing(request: Mapping[str, object], features: Mapping[str, Value]) -> dict[str, Value]:
     return {}
-
-
-def flight_number(request: Mapping[str, object], features: Mapping[str, Value]) -> dict[str, Value]:
-    return {"number": float(str(request["flight"]))}
-
-
-WITHOUT_VIEWS = replace(
-    FLIGHT_DELAY,
-    views=(),
-    request_columns=(Column(name="number", type=ColumnType.FLOAT32),),
-    request_features=flight_number,
-)
 
 
 def model_of(use_case: UseCase) -> Model:
@@ -105,10 +93,6 @@ def test_a_request_whose_nullable_field_is_null_is_answered(engines: Engines) ->
     assert '"degraded":true' in answered(engines.make(FLIGHT_DELAY), question(tail_number=None))
 
 
-def test_without_a_view_no_feature_is_missing_and_nothing_is_degraded(engines: Engines) -> None:
-    assert '"degraded":false,"reasons":[]' in answered(engines.make(WITHOUT_VIEWS), question())
-
-
 def test_without_a_request_time_feature_the_vector_is_the_views(engines: Engines) -> None:
     use_case = replace(FLIGHT_DELAY, request_columns=(), request_features=nothing)
     assert '"probability":0.25' in answered(engines.make(use_case), question())
@@ -118,7 +102,7 @@ def test_a_request_that_cannot_be_answered_does_not_wait_for_the_log(engines: En
     def overflowing(request: Mapping[str, object], features: Mapping[str, Value]) -> dict[str, Value]:
         raise OverflowError("no such number")
 
-    engine = engines.make(replace(WITHOUT_VIEWS, request_features=overflowing))
+    engine = engines.make(replace(FLIGHT_DELAY, request_columns=(), request_features=overflowing))
     with closing(sqlite3.connect(engines.log.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         (outcome,) = engine.answer([question()])
