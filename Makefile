@@ -20,8 +20,8 @@ help: ## Print what can be made
 	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
 	@touch $@
 
-.venv/installed: .uv/installed infra/locks/all.txt
-	$(UV) venv --quiet --allow-existing --relocatable --python 3.11 .venv
+.venv/installed: .uv/installed infra/locks/all.txt Makefile
+	$(UV) venv --quiet --clear --relocatable --python 3.11 .venv
 	$(UV) pip sync --quiet --compile-bytecode --python .venv --require-hashes infra/locks/all.txt
 	@touch $@
 

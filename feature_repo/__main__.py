@@ -6,6 +6,7 @@ command imports its module itself: some need seconds of imports that no other on
 """
 
 import json
+import sqlite3
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import typer
 from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
 from feature_repo.contracts.base import DataInterval
-from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError
+from feature_repo.errors import FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
 from infra.logs import configure_logs
@@ -91,7 +92,7 @@ def ingest(
     for name in sources:
         if name not in declared:
             raise ValueError(f"{use_case} has no source {name!r}; there are: {', '.join(sorted(declared))}")
-    refusals: list[str] = []
+    refusals: list[FeatureRepoError] = []
     for name in sources:
         try:
             report = ingest_interval(
@@ -103,12 +104,14 @@ def ingest(
                 engine=verdicts,
                 chaos=die_at(settings.chaos),
             )
-        except (DeliveryError, IntervalRefusedError) as refusal:
-            refusals.append(str(refusal))
+        except FeatureRepoError as refusal:
+            refusals.append(refusal)
         else:
             typer.echo(f"{name} {interval}: {report.summary}")
-    if refusals:
-        raise IntervalRefusedError("; ".join(refusals))
+    if len(refusals) > 1:
+        raise IntervalRefusedError("; ".join(map(str, refusals)))
+    for refusal in refusals:
+        raise refusal
 
 
 @app.command()
@@ -209,7 +212,7 @@ def main() -> None:
     except FeatureRepoError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -27,6 +27,10 @@ class LakeBusyError(FeatureRepoError):
     """Another process is changing the same tables of the lake."""
 
 
+class LakeCopyError(FeatureRepoError):
+    """The lake was copied by something that follows links; it can be read, and not written to."""
+
+
 class ReferenceMissingError(FeatureRepoError):
     """A rule refers to a reference table, or to a column of one, that the lake does not have."""
 

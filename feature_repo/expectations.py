@@ -5,10 +5,13 @@ own. A rule of severity `fail` sends the row to quarantine; one of severity `war
 for `Complete`, an absent value breaks no rule.
 """
 
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import ClassVar
+
+from feature_repo.contracts.base import require_name
 
 
 class Severity(StrEnum):
@@ -37,7 +40,7 @@ class When:
 
     def __post_init__(self) -> None:
         if not self.values:
-            raise ValueError(f"a rule for rows of which {self.column} is one of no values would hold for none of them")
+            raise ValueError(f"a rule for rows by their {self.column} names no value; name those that it holds for")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +80,10 @@ class InRange(Expectation):
     minimum: float
     maximum: float
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.minimum) or not math.isfinite(self.maximum):
+            raise ValueError(f"{self.name}: bounds must be finite, got {self.minimum} and {self.maximum}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Matches(Expectation):
@@ -93,6 +100,10 @@ class RefersTo(Expectation):
     dimension = Dimension.REFERENTIAL
     reference: str
     reference_column: str
+
+    def __post_init__(self) -> None:
+        for name in (self.reference, self.reference_column):
+            require_name("reference table or its column", name)
 
 
 @dataclass(frozen=True, kw_only=True)

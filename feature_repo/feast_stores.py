@@ -23,6 +23,7 @@ from feature_repo.feast_sdk import (
     RetrievalJob,
     get_historical_features_ibis,
 )
+from feature_repo.lake import partitions
 from infra.quoting import glob_literal
 
 ARROW_TYPES = {ColumnType.FLOAT32: pa.float32(), ColumnType.INT64: pa.int64(), ColumnType.STRING: pa.string()}
@@ -52,27 +53,27 @@ class ChangeLogOfflineStore(DuckDBOfflineStore):
     @staticmethod
     def get_historical_features(config: Any, *arguments: Any, **named: Any) -> RetrievalJob:  # noqa: ANN401
         named["data_source_reader"] = partial(read_change_log, config.offline_store.data_dir)
-        named["data_source_writer"] = refuse_to_write
+        named["data_source_writer"] = refuse_to_move
         return get_historical_features_ibis(config, *arguments, **named)
 
     @staticmethod
     def pull_latest_from_table_or_query(*_arguments: Any, **_named: Any) -> RetrievalJob:  # noqa: ANN401
-        return refuse_to_write()
+        return refuse_to_move()
 
     @staticmethod
     def pull_all_from_table_or_query(*_arguments: Any, **_named: Any) -> RetrievalJob:  # noqa: ANN401
-        return refuse_to_write()
+        return refuse_to_move()
 
 
-def refuse_to_write(*_arguments: Any, **_named: Any) -> NoReturn:  # noqa: ANN401
+def refuse_to_move(*_arguments: Any, **_named: Any) -> NoReturn:  # noqa: ANN401
     raise OnlineStoreError(
-        "Feast writes neither the online store nor the lake here; run `python -m feature_repo materialize USE_CASE`"
+        "Feast does not move features here; run `python -m feature_repo materialize USE_CASE`, which writes the store"
     )
 
 
 def read_change_log(data_dir: Path, source: FileSource, _repo_path: str) -> ibis.Table:
     """A view's change log, of whose columns none is made of a folder's name; one without any row yet has no file."""
-    files = sorted(data_dir.glob(source.path))
+    files = partitions(data_dir / Path(source.path).parents[1])
     if files:
         return ibis.read_parquet([glob_literal(path) for path in files], hive_partitioning=False)
     view = next(view for use_case in USE_CASES.values() for view in use_case.views if source_name(view) == source.name)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.lake import PARTITION_FILE
-from feature_repo.errors import LakeBusyError
+from feature_repo.errors import LakeBusyError, LakeCopyError
 
 CURRENT = "current"
 DAYS = "*/*/day=*"  # in a version: its layers' tables' days
@@ -53,6 +53,7 @@ class Transaction:
         self.lake_dir, self.tables, self.chaos = lake_dir, tables, chaos
         self.versions = lake_dir / ".versions" / group
         self.current = self.versions / CURRENT
+        refuse_copy_without_links([self.current, *tables])
         self.base = self.versions / self.current.readlink() if self.current.is_symlink() else None
         number = int(self.base.name) + 1 if self.base else 1
         self.staged = self.versions / f"{number:06d}"
@@ -140,6 +141,16 @@ def transaction(data_dir: Path, group: str, tables: Sequence[Path], chaos: Chaos
             change.clean(keep={change.base, previous})
             raise
         change.commit()
+
+
+def refuse_copy_without_links(links: Sequence[Path]) -> None:
+    """Raises LakeCopyError before anything is changed, if a copy has put folders where links were."""
+    for path in links:
+        if path.exists() and not path.is_symlink():
+            raise LakeCopyError(
+                f"{path} is a folder where a link was: this data folder was copied without its links; "
+                "copy it again with `cp -a`"
+            )
 
 
 @contextmanager

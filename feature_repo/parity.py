@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from feature_repo.contracts import prediction_log
 from feature_repo.contracts.base import Column, ColumnType, RequestType, UseCase, Value
 from feature_repo.errors import ParityError
 from feature_repo.feast_sdk import FeatureStore
@@ -125,11 +126,9 @@ def same(column: Column, one: Value, other: Value) -> bool:
 
 def sample(use_case: UseCase, log: Path, *, before: datetime, number: int, seed: int) -> list[Answer]:
     """Answers asked for before the given time, chosen by the seed alone. Raises ParityError if there is no log."""
-    if not log.exists():
+    if not prediction_log.is_made(log):
         raise ParityError(f"no prediction log {log}; serve some requests first")
     with closing(sqlite3.connect(read_only_uri(log), uri=True, timeout=30)) as connection:
-        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'predictions'").fetchone():
-            return []  # made, and not yet written to
         chosen = [
             sequence
             for (sequence,) in connection.execute(

@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from feature_repo.contracts.base import Column, ColumnType, DataInterval, FeatureViewContract, UseCase
+from feature_repo.contracts.base import Column, ColumnType, DataInterval, FeatureViewContract, UseCase, require_name
 from feature_repo.errors import TransformError
 from infra.clock import to_microseconds
 
@@ -37,6 +37,10 @@ class Transforms:
     history: timedelta
     shared: tuple[str, ...] = ()
     texts: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.shared:
+            require_name("shared table", name)
 
     def path(self, name: str) -> Path:
         return SQL / self.contract.name / f"{name}.sql"

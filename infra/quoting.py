@@ -1,7 +1,8 @@
 """A path or a name, written so that another syntax reads it back as it is: one function for each syntax.
 
 A folder may be called `C# demo`, `100%` or `[a]`: pasted as it is into a URI, a glob or a configuration file, it names
-another place or none. Shell words are `shlex.quote`'s, markup is `html.escape`'s and `rich.markup.escape`'s.
+another place or none. Words of a shell are `shlex.quote`'s, HTML is `html.escape`'s; what Rich prints is a `Text`,
+which has no markup.
 """
 
 import json
@@ -23,7 +24,7 @@ def sqlalchemy_url(path: Path) -> str:
 
 
 def glob_literal(path: Path) -> str:
-    """The path within a glob of DuckDB, in which every name is one: `read_parquet` reads patterns alone."""
+    """The path as a pattern of DuckDB that matches it alone: `read_parquet` takes any path for a pattern."""
     return GLOB_CHARACTERS.sub(r"[\1]", str(path))
 
 
@@ -37,6 +38,11 @@ def parquet_files(*paths: Path) -> str:
     assert paths, "no files: say what stands for them"
     files = ", ".join(sql_literal(glob_literal(path)) for path in paths)
     return f"read_parquet([{files}], hive_partitioning = false)"
+
+
+def markdown_cell(text: str) -> str:
+    """A text as one cell of a table in Markdown."""
+    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
 
 
 def yaml_scalar(text: str) -> str:

@@ -31,7 +31,7 @@ SECRET_NAMES = (
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     data_dir: Path = Field(default=Path("var"), description="folder of all state")
     clock: str = Field(default="system", description="'system' or 'file:PATH' of a replay clock")
@@ -133,11 +133,6 @@ def write_secret(path: Path, value: bytes) -> None:
         return
     with os.fdopen(descriptor, "wb") as file:
         file.write(value)
-
-
-def names_a_variable(text: str) -> bool:
-    """Whether a `$NAME` in it is a variable of the environment, which Airflow would put into any of its paths."""
-    return os.path.expandvars(text) != text
 
 
 def let_waiting_threads_sleep() -> None:

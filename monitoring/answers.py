@@ -21,7 +21,7 @@ from feature_repo.contracts import lake, prediction_log
 from feature_repo.contracts.base import ColumnType, DataInterval, RequestType, UseCase
 from infra.clock import to_microseconds
 from infra.quoting import read_only_uri
-from monitoring.errors import NothingServed
+from monitoring.errors import MonitoringError, NothingServed
 from monitoring.sample import Sample, Strings
 
 Key = tuple[object, ...]
@@ -58,9 +58,9 @@ class Outcomes:
 
 
 def open_log(path: Path) -> sqlite3.Connection:
-    """Read only. Raises NothingServed if there is no log yet."""
+    """Read only. Raises MonitoringError if there is none: the set-up makes it, so it was never made or has gone."""
     if not prediction_log.is_made(path):
-        raise NothingServed(f"no prediction log at {path}: nothing was answered yet; start the service and ask it")
+        raise MonitoringError(f"no prediction log at {path}; run `make setup`, or bring back the one that was there")
     return sqlite3.connect(read_only_uri(path), uri=True, timeout=30)
 
 

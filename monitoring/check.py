@@ -151,6 +151,12 @@ def write(
     return result
 
 
+def budget_of(spec: MonitoringSpec, findings: Findings) -> float:
+    """Of what was judged: what was not could not alarm."""
+    judged = ((findings.performance, spec.performance), (findings.drift, spec.drift))
+    return sum(policy.budget for verdict, policy in judged if verdict.status != "insufficient")
+
+
 def result_of_findings(
     spec: MonitoringSpec,
     findings: Findings,
@@ -168,7 +174,7 @@ def result_of_findings(
         decision=findings.judgement.decision,
         reason=findings.judgement.reason,
         incidents=incidents,
-        alarm_budget=spec.performance.budget + spec.drift.budget,
+        alarm_budget=budget_of(spec, findings),
         num_rows=len(findings.answers.sample),
         num_current=len(findings.current),
         rows_by_version=findings.answers.rows_by_version,

@@ -16,7 +16,6 @@ from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
 from infra.quoting import read_only_uri
-from monitoring.decision import Decision
 from monitoring.incidents import make_tables, num_unclaimed
 from monitoring.results import Result, read_results
 
@@ -115,13 +114,15 @@ def read_history(database: Path, use_case: str) -> History:
         )
 
 
-def requests_seen_by_client(root: Path) -> list[SentRequest]:
-    """Every request of a client that keeps a ledger; none without a ledger."""
+def requests_seen_by_client(root: Path, releases: list[ReleaseRow]) -> list[SentRequest]:
+    """What a client that keeps a ledger sent while versions took over; none without a ledger."""
     ledger = root / "ledger.db"
     if not ledger.exists():
         return []
+    query = "SELECT sent_at_wall, failure IS NOT NULL FROM requests WHERE sent_at_wall BETWEEN ? AND ?"
+    spans = [span for release in releases if (span := span_of(release)) is not None]
     with closing(sqlite3.connect(read_only_uri(ledger), uri=True, timeout=30)) as connection:
-        return connection.execute("SELECT sent_at_wall, failure IS NOT NULL FROM requests").fetchall()
+        return [request for span in spans for request in connection.execute(query, span)]
 
 
 def mismatches_found(root: Path, use_case: str) -> int | None:
@@ -148,10 +149,10 @@ class Numbers:
 def numbers_of(history: History, *, requests: list[SentRequest], num_mismatches: int | None) -> Numbers:
     """An alarm is called false if the training that it started ended without a better version.
 
-    A window that could not be judged could not alarm either, and adds nothing to the budget. `requests` are those that
+    A window adds the budget of what was judged in it; one with nothing judged is not counted. `requests` are those that
     a client sent: if it sent none while versions took over, nothing is known about failures.
     """
-    judged = [result for _, result in history.results if result.decision != Decision.INSUFFICIENT]
+    judged = [result for _, result in history.results if result.alarm_budget]
     asked = {row.training_id for row in history.incidents if row.cause in ALARMS and row.training_id}
     ended = [row for row in history.trainings if row.training_id in asked and row.state != TrainingState.OPEN]
     won = [row for row in ended if row.state == TrainingState.PASSED]
@@ -183,6 +184,12 @@ def wait_of(release: ReleaseRow, history: History) -> float | None:
 
 def outcomes_during(release: ReleaseRow, requests: list[SentRequest]) -> list[int]:
     """Of each request sent while the version took over: 1 if it failed."""
-    assert release.served_at_wall is not None
-    end = release.served_at_wall + SETTLING_MICROSECONDS
-    return [failed for at, failed in requests if release.alias_set_at_wall <= at <= end]
+    begin, end = span_of(release) or (1, 0)
+    return [failed for at, failed in requests if begin <= at <= end]
+
+
+def span_of(release: ReleaseRow) -> tuple[int, int] | None:
+    """From when the alias was set until shortly after the version served; None if it was never seen to serve."""
+    if release.served_at_wall is None:
+        return None
+    return release.alias_set_at_wall, release.served_at_wall + SETTLING_MICROSECONDS

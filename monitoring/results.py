@@ -20,7 +20,8 @@ class Result:
     """One window. `report` is a path below the folder of reports.
 
     `num_rows` answers lie in the window, `num_current` of them are the served version's. `alarm_budget` is the
-    probability that a window without drift asks for a retraining. `quality` of a source without rows is None.
+    probability that a window without drift asks for a retraining: 0 where neither answers nor inputs could be judged.
+    `quality` of a source without rows is None.
     """
 
     use_case: str

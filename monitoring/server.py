@@ -60,13 +60,14 @@ def decoded(credentials: str) -> bytes:
 
 
 def read_histories(settings: Settings) -> list[tuple[History, Numbers]]:
-    requests = requests_seen_by_client(settings.root)
     histories = [read_history(settings.control_database, name) for name in USE_CASES]
-    numbers = [
-        numbers_of(history, requests=requests, num_mismatches=mismatches_found(settings.root, name))
-        for history, name in zip(histories, USE_CASES, strict=True)
-    ]
-    return list(zip(histories, numbers, strict=True))
+    return [(history, read_numbers(settings, history)) for history in histories]
+
+
+def read_numbers(settings: Settings, history: History) -> Numbers:
+    requests = requests_seen_by_client(settings.root, history.releases)
+    mismatches = mismatches_found(settings.root, history.use_case)
+    return numbers_of(history, requests=requests, num_mismatches=mismatches)
 
 
 def make_app(settings: Settings) -> Starlette:

@@ -73,4 +73,17 @@ def logged_vectors(
             (use_case.name, first, last),
         )
         while chunk := rows.fetchmany(CHUNK_ROWS):
-            yield [prediction_id for prediction_id, _ in chunk], [json.loads(vector) for _, vector in chunk]
+            vectors = [json.loads(vector) for _, vector in chunk]
+            check_lengths(use_case, vectors)
+            yield [prediction_id for prediction_id, _ in chunk], vectors
+
+
+def check_lengths(use_case: UseCase, vectors: list[list[float | int | str | None]]) -> None:
+    """Raises ValueError for a vector that was logged under another contract: its values are in other places."""
+    expected = len(use_case.vector)
+    other = next((len(vector) for vector in vectors if len(vector) != expected), None)
+    if other is not None:
+        raise ValueError(
+            f"{use_case.name}: a logged vector has {other} values, the contract {expected}; choose a window of answers "
+            "that were given under this contract"
+        )

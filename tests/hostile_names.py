@@ -20,4 +20,4 @@ NAMES = {
     "blanks": " a  b ",
 }
 DECOYS = {"class": "a", "star": "other", "braces": "a {c}"}  # what the name would match if it were a pattern
-EVERYTHING = 'C# d%41 [ab]*{c} it\'s "$NAME" origin=JFK `id` <b>[red] é日'
+EVERYTHING = 'C# d%41 [ab]*{c} it\'s "$ " origin=JFK `id` <b>[red] é日'

@@ -5,6 +5,7 @@ runs: admission is asked often and must not wait for torch.
 """
 
 import importlib
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -175,7 +176,7 @@ def run(command: Callable[[], object]) -> int:
     except Refused as refusal:
         typer.echo(str(refusal), err=True)
         return REFUSED
-    except (TrainingError, ValueError, OSError) as error:
+    except (TrainingError, ValueError, OSError, sqlite3.Error) as error:
         typer.echo(f"error: {error}", err=True)
         return 1
     return 0

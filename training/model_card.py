@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from feature_repo.contracts.base import UseCase
+from infra.quoting import markdown_cell
 from training.evaluate import Metrics
 from training.training_set import DatasetFacts
 
@@ -25,7 +26,7 @@ def write_model_card(
     auc = ranking(metrics, 4)
     unlabelled = ", ".join(f"{count} {outcome}" for outcome, count in facts.unlabelled.items()) or "none"
     by_slice = "\n".join(
-        f"| {name} | {each.num_rows} | {each.base_rate:.3f} | {ranking(each, 3)} | {each.log_loss:.3f} "
+        f"| {markdown_cell(name)} | {each.num_rows} | {each.base_rate:.3f} | {ranking(each, 3)} | {each.log_loss:.3f} "
         f"| {each.ece:.3f} |"
         for name, each in slices.items()
     )
@@ -33,7 +34,8 @@ def write_model_card(
 
 {use_case.description} Owner: {use_case.owner}.
 
-Trained because: {reasons}. Training `{training_id}`, incidents {", ".join(incidents) or "none"}, commit `{commit}`.
+Trained because: {markdown_cell(reasons)}.
+Training `{training_id}`, incidents {", ".join(incidents) or "none"}, commit `{commit}`.
 
 ## Data
 Feature service `{facts.feature_service}`, digest `{facts.digest}`. Rows without a label, left out: {unlabelled}.

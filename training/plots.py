@@ -50,7 +50,8 @@ def draw_calibration(axes: Axes, label: Array, probability: Array) -> None:
 
 def draw_slices(axes: Axes, slices: Mapping[str, Metrics]) -> None:
     auc_by_name = {name: each.auc for name, each in slices.items() if each.auc is not None}
-    axes.barh(list(auc_by_name), list(auc_by_name.values()))
+    axes.barh(range(len(auc_by_name)), list(auc_by_name.values()))
+    axes.set_yticks(range(len(auc_by_name)), list(auc_by_name), parse_math=False)
     axes.invert_yaxis()
     title = "Slices of the gate's rows" if auc_by_name else "No slice has enough rows of both classes"
     axes.set(xlabel="AUC", title=title, xlim=(0.5, 1))

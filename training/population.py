@@ -38,6 +38,8 @@ def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Popu
         view(connection, "labels", labels, "known_at", now)
         fields = [field.name for field in use_case.request]
         keys = [name for name in columns(connection, "labels") if name in fields and name not in NOT_KEYS]
+        if not keys:
+            raise UnfitData(f"{labels} has no field of the request to join by; select some in the SQL of labels")
         joined = connection.execute(
             f"SELECT p.*, l.label, l.outcome FROM population p LEFT JOIN labels l USING ({', '.join(keys)}) "
             f"ORDER BY prediction_time, {', '.join(keys)}"
@@ -60,7 +62,7 @@ def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Popu
 
 def view(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, column: str, end: datetime) -> None:
     """A gold table's rows before `end`. Raises UnfitData if the table has no file yet."""
-    days = sorted(folder.glob(f"*/{lake.PARTITION_FILE}"))
+    days = sorted(folder.resolve().glob(f"*/{lake.PARTITION_FILE}"))  # of one version, whatever is committed now
     if not days:
         raise UnfitData(f"{folder} has no partition; run first: python -m feature_repo build USE_CASE")
     connection.execute(

@@ -19,8 +19,12 @@ WORDS_OF_SQL = """
     intersect into lambda lateral leading limit not null offset on only or order pivot pivot_longer pivot_wider placing
     primary qualify references returning select show some summarize symmetric table then to trailing true union unique
     unpivot using variadic when where window with
+    anti asof at authorization binary by collation columns concurrently cross freeze full generated glob ilike inner is
+    isnull join left like map natural notnull outer overlaps positional right semi similar struct tablesample try_cast
+    unpack verbose
 """
 RESERVED_IN_SQL = frozenset(WORDS_OF_SQL.split())
+OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at", "delivery", "row"})
 
 
 def require_name(kind: str, name: str) -> None:
@@ -29,6 +33,8 @@ def require_name(kind: str, name: str) -> None:
         raise ValueError(f"{kind} {name!r}: expected a lower-case letter, then such letters, digits and underscores")
     if name in RESERVED_IN_SQL:
         raise ValueError(f"{kind} {name!r}: that is a reserved word of SQL; give it another name")
+    if name in OUR_COLUMNS:
+        raise ValueError(f"{kind} {name!r}: a column that the platform adds has that name; give it another")
 
 
 class ColumnType(StrEnum):

@@ -10,6 +10,8 @@ answer's body, byte for byte; `idempotency_key` the client's, else the predictio
 the row's number).
 """
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 DDL = """
@@ -37,5 +39,8 @@ CREATE INDEX IF NOT EXISTS predictions_by_time ON predictions (use_case, request
 
 
 def is_made(path: Path) -> bool:
-    """Whether there is a log to read; a file without a byte has no table yet."""
-    return path.exists() and path.stat().st_size > 0
+    """Whether there is a log to read: a file with its table."""
+    if not path.exists():
+        return False
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        return connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'predictions'").fetchone() is not None

@@ -17,6 +17,7 @@ from infra.quoting import sqlalchemy_url
 from infra.settings import Settings, child_environment, write_secret
 
 ADMIN = "admin"
+DATABASE = "airflow.db"
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = Path(__file__).with_name("airflow.cfg")
 ARGUMENTS = {
@@ -32,6 +33,11 @@ def home(settings: Settings) -> Path:
 
 def passwords_file(settings: Settings) -> Path:
     return settings.root / "secrets" / "airflow_passwords.json"
+
+
+def made_by(settings: Settings) -> list[Path]:
+    """What the set-up makes: the database and the users' passwords."""
+    return [home(settings) / DATABASE, passwords_file(settings)]
 
 
 def command(settings: Settings, component: str) -> list[str]:
@@ -51,7 +57,7 @@ def environment(settings: Settings) -> dict[str, str]:
         ("api", "secret_key_cmd"): read_command(settings, "airflow_session_key"),
         ("api", "base_url"): settings.airflow_url,
         ("api_auth", "jwt_secret_cmd"): read_command(settings, "airflow_jwt"),
-        ("database", "sql_alchemy_conn"): sqlalchemy_url(place / "airflow.db"),
+        ("database", "sql_alchemy_conn"): sqlalchemy_url(place / DATABASE),
         ("core", "plugins_folder"): str(place / "plugins"),
         ("logging", "base_log_folder"): str(place / "logs"),
         ("logging", "dag_processor_child_process_log_directory"): str(place / "logs" / "dag_processor"),
@@ -72,7 +78,7 @@ def set_up(settings: Settings) -> None:
     done = subprocess.run(migration, env=environment(settings), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise InstallationError(f"airflow db migrate ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
-    (home(settings) / "airflow.db").chmod(0o600)
+    (home(settings) / DATABASE).chmod(0o600)
 
 
 def main(component: str) -> None:

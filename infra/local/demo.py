@@ -4,7 +4,6 @@ Everything lies in `var/demo/<time>`, the report in `var/demo`. Whatever ends it
 before it does.
 """
 
-import signal
 import sqlite3
 import sys
 import time
@@ -20,13 +19,13 @@ from rich.console import Console
 from infra.local.airflow import AirflowClient
 from infra.local.errors import InstallationError
 from infra.local.ports import require_free_ports
-from infra.local.processes import Supervisor, commands
+from infra.local.processes import Supervisor, commands, end_by_signals
 from infra.local.readiness import readiness
 from infra.local.report import Report
 from infra.local.report_page import write_page
 from infra.local.scenario import SHORT, STREAM, USE_CASE, Demo, Plan, make_world, places_of, stream_clock
 from infra.local.screen import Screen, table_of
-from infra.local.setup import sole_user
+from infra.local.setup import make_root, sole_user
 from infra.local.up import addresses
 from infra.settings import Settings
 
@@ -41,8 +40,9 @@ def settings_of_demo(folder: Path) -> Settings:
 
 def run(plan: Plan, *, exits: bool, console: Console) -> None:
     """Play a demo and write its report; unless it `exits`, keep the servers up until they are interrupted."""
+    make_root(Settings())
     folder = Settings().root / "demo"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o700)
     settings = settings_of_demo(folder)
     with ExitStack() as stack:
         stack.enter_context(sole_user(Settings(data_dir=folder)))
@@ -115,12 +115,11 @@ def main(
     seed: Annotated[int, typer.Option(min=0, help="of the sample of flights and of what arrives late or twice")] = 1,
 ) -> None:
     """Play the whole loop on the flights of 2013: train, serve, watch, retrain, release; show what it was worth."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell has background jobs ignore the first
-        signal.signal(number, signal.default_int_handler)
+    end_by_signals()
     try:
         plan = plan_of(short=short, rounds=rounds, until=until, requests_per_day=requests_per_day, seed=seed)
         run(plan, exits=exits, console=Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
-    except (InstallationError, OSError, sqlite3.OperationalError) as error:
+    except (InstallationError, OSError, sqlite3.Error) as error:
         typer.echo(f"demo: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:

@@ -22,7 +22,6 @@ from infra.quoting import parquet_files, read_only_uri
 from infra.settings import Settings
 
 LATE_MINUTES = 15.0
-INSUFFICIENT = "insufficient"  # the decision on a window that could not be judged
 
 # The lake's labels first; of the last flights, whose labels no workflow has brought in yet, what the feed knows came
 # of them. A flight that was cancelled or diverted has no label in either.
@@ -96,7 +95,8 @@ def read_answers(places: Places) -> pa.Table:
     connection = duckdb.connect()
     connection.register("asked", pa.Table.from_pylist(rows, ASKED))
     connection.execute(f"CREATE VIEW frozen AS FROM {parquet_files(places.frozen)}")
-    days = sorted(lake.labels(places.settings.root, places.use_case).glob(f"*/{lake.PARTITION_FILE}"))
+    labels = lake.labels(places.settings.root, places.use_case).resolve()
+    days = sorted(labels.glob(f"*/{lake.PARTITION_FILE}"))
     statement = ANSWERS.format(
         labels=parquet_files(*days) if days else NO_LABELS,
         feed=parquet_files(places.feed / "flights.parquet"),
@@ -211,8 +211,8 @@ class Judgement:
 
     @property
     def says_something(self) -> bool:
-        """Whether anything of the window could be judged: if not, it could not alarm either."""
-        return self.decision != INSUFFICIENT
+        """Whether anything of the window was judged: if not, it could not alarm either."""
+        return bool(self.budget)
 
 
 def read_judgements(places: Places) -> list[Judgement]:

@@ -20,6 +20,10 @@ def folder(settings: Settings) -> Path:
     return settings.root / "mlflow"
 
 
+def databases(settings: Settings) -> list[Path]:
+    return [folder(settings) / name for name in (RUNS, USERS)]
+
+
 def command(settings: Settings) -> list[str]:
     return [
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth", "--workers", "1"),
@@ -42,7 +46,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def set_up(settings: Settings) -> None:
-    """Make the databases and both users, so that the first start of the server is as quick as any other."""
+    """Make the databases and both users, so that the first start of the server is as quick as any other.
+
+    For a process of its own, which then works in the server's folder.
+    """
     from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore as Users
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
@@ -55,15 +62,15 @@ def set_up(settings: Settings) -> None:
     for name, secret, is_admin in ((ADMIN, "mlflow_password", True), (READER, "mlflow_reader_password", False)):
         if not users.has_user(name):
             users.create_user(name, settings.secret(secret), is_admin=is_admin)
-    for name in (RUNS, USERS):
-        Path(name).chmod(0o600)
+    for database in databases(settings):
+        database.chmod(0o600)
 
 
 def main() -> None:
     settings = Settings()
-    users = folder(settings) / USERS
-    if not users.exists():
-        sys.exit(f"{users} does not exist; run `make setup` first")
+    missing = [str(database) for database in databases(settings) if not database.exists()]
+    if missing:
+        sys.exit(f"{', '.join(missing)} not there; run `make setup` first")
     arguments, variables = command(settings), environment(settings)
     os.chdir(folder(settings))
     os.execve(arguments[0], arguments, variables)  # noqa: S606

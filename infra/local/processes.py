@@ -30,6 +30,17 @@ Readiness = Callable[[float], str | None]
 """What a process that was started at that wall time still lacks, in words; None once it is ready."""
 
 
+def end_by_signals() -> None:
+    """Have each signal that asks a process to end do what Ctrl-C does.
+
+    A shell has background jobs ignore Ctrl-C, which is taken back; `nohup` has them ignore the end of a terminal, which
+    is not.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def commands(procfile: Path = ROOT / "Procfile") -> dict[str, list[str]]:
     """Name to arguments, in the Procfile's order; `serving: ... $USE_CASE` becomes `serving.<use case>` for each."""
     found: dict[str, list[str]] = {}

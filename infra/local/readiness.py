@@ -69,11 +69,16 @@ def has_parsed(client: AirflowClient) -> Readiness:
     return lack
 
 
+def serves(settings: Settings, use_case: str, port: int) -> Readiness:
+    """Ready when the use case's service says that it is that, with a model or without one."""
+    token, begin = settings.secret("serving_api_key"), f'{{"use_case":"{use_case}"'
+    return answers(f"{settings.url(port)}/info", begins_with=begin, token=token)
+
+
 def readiness(settings: Settings, client: AirflowClient) -> dict[str, Readiness]:
     """By the names of the Procfile. A stream has no port: it is ready when it runs."""
     by_use_case = {
-        f"serving.{name}": answers(f"{settings.url(serving_port(settings.serving_port, name))}/livez")
-        for name in USE_CASES
+        f"serving.{name}": serves(settings, name, serving_port(settings.serving_port, name)) for name in USE_CASES
     }
     return {
         "mlflow": answers(f"{settings.mlflow_url}/health", begins_with="OK"),

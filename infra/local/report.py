@@ -213,12 +213,12 @@ def make_numbers(
             alarms=len(ended),
             false=num_lost if judgements or ended else None,
             windows=len(judgements),
-            budget_per_window=next((each.budget for each in judgements if each.budget is not None), None),
+            budget_per_window=share(sum(each.budget or 0.0 for each in judgements), len(judgements)),
         ),
         mismatch_share=share(parity.mismatched, parity.compared),
         retrainings_that_won_share=share(len(ended) - num_lost, len(ended)),
     )
 
 
-def share(part: int, whole: int) -> float | None:
+def share(part: float, whole: int) -> float | None:
     return part / whole if whole else None

@@ -6,6 +6,7 @@ No password is ever printed or has a default: each is made here, in a file that 
 import errno
 import fcntl
 import hashlib
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -19,13 +20,15 @@ from pathlib import Path
 import typer
 
 from feature_repo.contracts import USE_CASES, control, prediction_log
-from infra.local import airflow_server, keys
+from infra.local import airflow_server, keys, mlflow_server
 from infra.local.errors import InstallationError
-from infra.settings import Settings, child_environment, names_a_variable
+from infra.settings import Settings, child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "infra" / "locks" / "all.txt"
 MINIMUM_FREE_BYTES = 2 * 1024**3
+UNUSABLE = ("Cc", "Cs", "Cn", "Zl", "Zp")  # categories of Unicode: control, surrogate, unassigned, ends of a line
+VARIABLE = re.compile(r"\$(\w|\{)")
 
 
 def require_space(settings: Settings, minimum_bytes: int = MINIMUM_FREE_BYTES) -> None:
@@ -39,12 +42,16 @@ def require_space(settings: Settings, minimum_bytes: int = MINIMUM_FREE_BYTES) -
 
 
 def require_usable_name(path: Path) -> None:
-    """Raises InstallationError for a path that a log, a configuration file or Airflow would show or read wrongly."""
-    text = str(path)
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
-        raise InstallationError(f"{text!r} has a control character or is not UTF-8; give that folder another name")
-    if names_a_variable(text):
-        raise InstallationError(f"{text!r} names a variable, which Airflow replaces; give that folder another name")
+    """Raises InstallationError for a path that some part of an installation would read as another one."""
+    text, why = str(path), None
+    if any(unicodedata.category(character) in UNUSABLE for character in text):
+        why = "has a control character, ends a line or is not UTF-8"
+    elif VARIABLE.search(text):
+        why = "names a variable, which Airflow would replace"
+    elif "\\" in text:
+        why = "has a backslash, at which DuckDB divides a path"
+    if why:
+        raise InstallationError(f"{text!r} {why}; give that folder another name")
 
 
 def make_root(settings: Settings) -> None:
@@ -96,7 +103,8 @@ def make_servers_state(settings: Settings) -> None:
     """MLflow's and Airflow's databases and users, once per set of installed versions: looking again takes seconds."""
     stamp = settings.root / "set-up-for"
     versions = hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
-    if versions and stamp.exists() and stamp.read_text() == versions:
+    made = all(path.exists() for path in (stamp, *mlflow_server.databases(settings), *airflow_server.made_by(settings)))
+    if versions and made and stamp.read_text() == versions:
         return
     with ThreadPoolExecutor(2) as threads:
         mlflow = threads.submit(run_python, settings, "infra.local.mlflow_server", "set-up")
@@ -131,7 +139,7 @@ def main() -> None:
         make_root(settings)
         with sole_user(settings):
             set_up(settings)
-    except (InstallationError, OSError) as error:
+    except (InstallationError, OSError, sqlite3.Error) as error:
         typer.echo(f"setup: {error}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"ready in {settings.root}")

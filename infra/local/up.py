@@ -1,6 +1,6 @@
 """`make up`: every server of the installation, until Ctrl-C."""
 
-import signal
+import sqlite3
 import time
 
 import typer
@@ -8,7 +8,7 @@ import typer
 from infra.local.airflow import AirflowClient
 from infra.local.errors import InstallationError
 from infra.local.ports import require_free_ports
-from infra.local.processes import Supervisor, commands
+from infra.local.processes import Supervisor, commands, end_by_signals
 from infra.local.readiness import readiness
 from infra.local.setup import sole_user
 from infra.settings import Settings
@@ -39,11 +39,10 @@ def stay(settings: Settings) -> None:
 
 def main() -> None:
     """Start every server and stay until Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a shell has background jobs ignore the first
-        signal.signal(number, signal.default_int_handler)
+    end_by_signals()
     try:
         stay(Settings())
-    except (InstallationError, OSError) as error:
+    except (InstallationError, OSError, sqlite3.Error) as error:
         typer.echo(f"up: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:

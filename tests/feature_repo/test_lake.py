@@ -1,3 +1,4 @@
+import shutil
 from datetime import date
 from pathlib import Path
 from threading import Barrier, Thread
@@ -8,7 +9,7 @@ import pytest
 
 from feature_repo.chaos import no_chaos
 from feature_repo.contracts import lake as paths
-from feature_repo.errors import LakeBusyError
+from feature_repo.errors import LakeBusyError, LakeCopyError
 from feature_repo.lake import Transaction, partition, partitions, snapshot, transaction
 from tests.feature_repo.landed import digests
 
@@ -156,3 +157,16 @@ def test_another_group_is_not_kept_waiting(tmp_path: Path) -> None:
     with transaction(tmp_path, "s", tables(tmp_path)), transaction(tmp_path, "t", other) as change:
         change.write(other[0], MONDAY, rows(1))
     assert values(other[0]) == [1]
+
+
+def test_a_copy_that_followed_the_links_can_be_read_and_is_not_written_to(tmp_path: Path) -> None:
+    commit(tmp_path / "original", monday=(1,))
+    commit(tmp_path / "original", tuesday=(2,))
+    copy = Path(shutil.copytree(tmp_path / "original", tmp_path / "copy"))
+    files = {str(path.relative_to(copy)) for path in copy.rglob("*")}
+
+    with pytest.raises(LakeCopyError, match="copy it again with `cp -a`"):
+        commit(copy, monday=(3,))
+
+    assert {str(path.relative_to(copy)) for path in copy.rglob("*")} == files
+    assert values(paths.silver(copy, "s")) == [1, 2]

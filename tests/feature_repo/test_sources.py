@@ -5,10 +5,11 @@ import pytest
 
 from feature_repo.contracts.base import RESERVED_IN_SQL, Column, ColumnType, RequestField, RequestType
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
-from feature_repo.expectations import FAIL, WARN, Severity, When, complete, in_range
+from feature_repo.expectations import FAIL, WARN, Severity, When, complete, in_range, refers_to
 from feature_repo.sources import Source, SourceType, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
 
+CATEGORIES = ("reserved", "type_function")
 KEYED = complete(FAIL, "names nothing", "name")
 
 
@@ -31,7 +32,9 @@ def test_a_rule_about_a_column_that_is_not_there_is_refused() -> None:
         source(expectations=(*KEYED, *in_range(FAIL, "no such size", width=(0, 1))))
 
 
-@pytest.mark.parametrize("name", ["", "Flights", "late flights", "order", "a'b", "../a", "1st", "é"], ids=ascii)
+@pytest.mark.parametrize(
+    "name", ["", "Flights", "late flights", "order", "a'b", "../a", "1st", "é", "left", "row"], ids=ascii
+)
 def test_a_name_that_sql_or_a_path_reads_otherwise_is_refused(name: str) -> None:
     for declare in (
         lambda: source(name=name),
@@ -41,12 +44,19 @@ def test_a_name_that_sql_or_a_path_reads_otherwise_is_refused(name: str) -> None
         lambda: replace(FLIGHT_DELAY, name=name),
         lambda: replace(FLIGHT_DELAY.views[0], name=name),
     ):
-        with pytest.raises(ValueError, match=r"reserved word|expected a lower-case letter"):
+        with pytest.raises(ValueError, match=r"reserved word|expected a lower-case letter|that the platform adds"):
             declare()
 
 
+def test_a_reference_that_is_no_name_and_a_bound_that_is_no_number_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"reference table or its column 'air-ports': expected a lower-case letter"):
+        refers_to(FAIL, "not listed", name="air-ports.code")
+    with pytest.raises(ValueError, match=r"range:size: bounds must be finite, got 0 and inf"):
+        in_range(FAIL, "no such size", size=(0, float("inf")))
+
+
 def test_the_reserved_words_are_duckdbs() -> None:
-    words = duckdb.sql("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'").fetchall()
+    words = duckdb.sql(f"SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category IN {CATEGORIES}").fetchall()
     assert {word for (word,) in words} == RESERVED_IN_SQL
 
 
@@ -56,7 +66,7 @@ def test_a_source_without_a_key_is_refused() -> None:
 
 
 def test_a_rule_for_rows_of_no_value_is_refused() -> None:
-    with pytest.raises(ValueError, match="a rule for rows of which name is one of no values would hold for none"):
+    with pytest.raises(ValueError, match="a rule for rows by their name names no value"):
         complete(WARN, "no size", "size", when=When(column="name", values=()))
 
 

@@ -12,7 +12,7 @@ import requests
 
 from infra.libraries import NO_PROXY, NO_REPORTS, asked_directly
 from infra.settings import Settings, child_environment
-from tests.infra.answering import answering
+from tests.answering import answering
 
 PACKAGES = Path(sysconfig.get_paths()["platlib"])
 READERS = {

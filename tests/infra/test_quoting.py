@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 import yaml
 
-from infra.quoting import http_url, parquet_files, read_only_uri, sqlalchemy_url, yaml_scalar
+from infra.quoting import http_url, markdown_cell, parquet_files, read_only_uri, sqlalchemy_url, yaml_scalar
 from tests.hostile_names import DECOYS, EVERYTHING, NAMES
 
 
@@ -60,3 +60,7 @@ def test_the_control_a_pasted_path_names_another_place(tmp_path: Path) -> None:
 
 def test_an_ipv6_address_stands_in_brackets() -> None:
     assert [http_url(host, 5000) for host in ("127.0.0.1", "::1")] == ["http://127.0.0.1:5000", "http://[::1]:5000"]
+
+
+def test_a_cell_of_markdown_stays_in_its_row_and_column() -> None:
+    assert markdown_cell("a|b\nc \\ d") == r"a\|b c \\ d"

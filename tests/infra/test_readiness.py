@@ -8,7 +8,7 @@ import pytest
 from infra.local.airflow import AirflowClient
 from infra.local.readiness import answers, readiness
 from infra.settings import Settings
-from tests.infra.answering import answering
+from tests.answering import answering
 
 NOW = 0.0
 

@@ -8,6 +8,7 @@ import pytest
 from infra.local import mlflow_server
 from infra.local.processes import Supervisor, commands
 from infra.local.readiness import answers
+from infra.local.setup import run_python
 from infra.settings import SECRET_NAMES, Settings
 from tests.integration.tiny import free_port
 
@@ -19,7 +20,7 @@ STOCK = [("admin", "password1234"), ("admin", "admin"), ("admin", ""), ("flywhee
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     made = Settings(data_dir=tmp_path_factory.mktemp("mlflow"), mlflow_port=free_port())
     made.make_secrets()
-    mlflow_server.set_up(made)
+    run_python(made, "infra.local.mlflow_server", "set-up")
     ready = {"mlflow": answers(f"{made.mlflow_url}/health", begins_with="OK")}
     with Supervisor(settings=made, commands=commands(), readiness=ready) as supervisor:
         supervisor.start("mlflow")

@@ -15,7 +15,7 @@ from feature_repo.contracts import lake
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.drawing import draw_missing_reports
-from monitoring.errors import NothingServed
+from monitoring.errors import MonitoringError, NothingServed
 from monitoring.incidents import num_unclaimed
 from monitoring.results import read_results
 from tests.monitoring.world import DAY, SPEC, START, USE_CASE, Installation, TrueModel, draw
@@ -213,7 +213,7 @@ def test_whatever_little_was_answered_is_judged_or_said_to_be_too_little(install
 
 def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "nothing", serving_port=1, mlflow_port=1)
-    with pytest.raises(NothingServed, match="no prediction log at"):
+    with pytest.raises(MonitoringError, match=r"no prediction log at .* run `make setup`"):
         check(settings, SPEC, now=NOW, load_model=lambda *_: TrueModel())
     assert num_unclaimed(settings.control_database, USE_CASE.name) == 0
     assert not settings.root.exists()
@@ -221,7 +221,7 @@ def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path:
 
 def test_a_log_without_a_byte_is_no_log(installation: Installation) -> None:
     installation.settings.prediction_log.write_bytes(b"")
-    with pytest.raises(NothingServed, match="no prediction log at"):
+    with pytest.raises(MonitoringError, match=r"no prediction log at .* run `make setup`"):
         installation.check(NOW)
 
 

@@ -21,7 +21,7 @@ def ended(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("check", "flight_delay"), 99, "nothing was answered yet; start the service and ask it"),
+        (("check", "flight_delay"), 1, "run `make setup`, or bring back the one that was there"),
         (("report", "flight_delay"), 99, "flight_delay: no window that could be judged waits for its report"),
         (("ask", "flight_delay"), 99, "flight_delay: 0 alarm(s) wait for a training"),
         (("serve",), 1, "run `make setup` first"),

@@ -16,8 +16,9 @@ import psutil
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
-from infra.local import keys, mlflow_server
-from infra.settings import Settings
+from infra.local import keys
+from infra.local.setup import run_python
+from infra.settings import Settings, child_environment
 from serving import launch
 from tests.serving.packages import Package
 
@@ -104,7 +105,7 @@ class Process:
 
 @contextmanager
 def running_mlflow(settings: Settings) -> Iterator[Process]:
-    mlflow_server.set_up(settings)
+    run_python(settings, "infra.local.mlflow_server", "set-up")
     server = start_mlflow(settings)
     try:
         yield server
@@ -113,7 +114,8 @@ def running_mlflow(settings: Settings) -> Iterator[Process]:
 
 
 def start_mlflow(settings: Settings) -> Process:
-    server = Process(mlflow_server.command(settings), mlflow_server.environment(settings), settings.root / "mlflow.log")
+    command = [sys.executable, "-m", "infra.local.mlflow_server"]
+    server = Process(command, child_environment(settings), settings.root / "mlflow.log")
     wait_until(lambda: answers(f"{settings.mlflow_url}/health"), timeout=180, what="MLflow is ready")
     return server
 

@@ -4,16 +4,16 @@ import pytest
 
 from serving.errors import RegistryUnavailable
 from serving.registry import Registry
-from tests.serving.saying import saying
+from tests.answering import answering
 
 
-def registry_at(port: int) -> Registry:
-    return Registry(f"http://127.0.0.1:{port}", user="reader", password="secret")
+def registry_at(url: str) -> Registry:
+    return Registry(url, user="reader", password="secret")
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b"{}", b'{"model_version": null}'])
-def test_an_answer_without_a_version_is_a_registry_that_is_away(body: bytes) -> None:
-    with saying(body) as port, registry_at(port) as registry:
+@pytest.mark.parametrize("body", ["", "null", "[]", "{}", '{"model_version": null}'])
+def test_an_answer_without_a_version_is_a_registry_that_is_away(body: str) -> None:
+    with answering(200, body) as url, registry_at(url) as registry:
         with pytest.raises(RegistryUnavailable):
             registry.version_by_alias("flight_delay", "champion")
         with pytest.raises(RegistryUnavailable):
@@ -21,5 +21,5 @@ def test_an_answer_without_a_version_is_a_registry_that_is_away(body: bytes) -> 
 
 
 def test_an_answer_without_a_run_is_no_run() -> None:
-    with saying(b"{}") as port, registry_at(port) as registry:
+    with answering(200, "{}") as url, registry_at(url) as registry:
         assert registry.run("run") is None

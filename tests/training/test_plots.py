@@ -1,6 +1,7 @@
 """The pictures say it where there is nothing to draw."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,3 +49,10 @@ def test_slices_without_a_ranking_have_no_bar(slices: dict[str, Metrics], names:
     assert axes.get_title() == title
     assert len(axes.patches) == len(names)
     assert [text.get_text() for text in axes.get_yticklabels()][: len(names)] == names
+
+
+def test_a_slice_whose_name_is_a_formula_to_matplotlib_is_drawn_as_it_is(tmp_path: Path) -> None:
+    figure, slices = Figure(), {"a=$x_$y$": measure(BOTH, PROBABILITY)}
+    draw_slices(figure.add_subplot(), slices)
+    figure.savefig(tmp_path / "slices.svg", metadata={"Date": None})
+    assert "a=$x_$y$" in (tmp_path / "slices.svg").read_text()
