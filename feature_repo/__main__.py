@@ -110,8 +110,8 @@ def ingest(
             typer.echo(f"{name} {interval}: {report.summary}")
     if len(refusals) > 1:
         raise IntervalRefusedError("; ".join(map(str, refusals)))
-    for refusal in refusals:
-        raise refusal
+    for only in refusals:
+        raise only
 
 
 @app.command()
