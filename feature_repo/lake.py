@@ -1,10 +1,10 @@
 """Changes to a group of lake tables that become visible together, or not at all, whenever the process dies.
 
 A group's tables live in versions, `lake/.versions/<group>/<number>/<layer>/<table>/day=.../part.parquet`. A change
-makes the next version, in which an unchanged day is a symbolic link to its folder in the version that wrote it, and
-then turns the symbolic link `current` to the new version: the commit, and the only step that readers can see. A reader
-resolves a table's path once (`snapshot`) and reads that; the version before stays for those still reading it, and of
-older ones the days that a link leads to. A lock keeps a second writer out.
+stages the next version, in which an unchanged day is a symbolic link to its folder in the version that wrote it, gives
+it its number and then turns the symbolic link `current` to it: the commit, and the only step that readers can see.
+A reader resolves a table's path once (`snapshot`) and reads that; the version before stays for those still reading it,
+and of older ones the days that a link leads to. A lock keeps a second writer out.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.lake import PARTITION_FILE
 from feature_repo.errors import LakeBusyError, LakeCopyError
 
-CURRENT = "current"
+CURRENT, STAGED, NUMBERED = "current", "staged", "[0-9]*"
 DAYS = "*/*/day=*"  # in a version: its layers' tables' days
 
 
@@ -53,10 +53,11 @@ class Transaction:
         self.lake_dir, self.tables, self.chaos = lake_dir, tables, chaos
         self.versions = lake_dir / ".versions" / group
         self.current = self.versions / CURRENT
-        refuse_copy_without_links([self.current, *tables])
-        self.base = self.versions / self.current.readlink() if self.current.is_symlink() else None
+        refuse_copy_without_links(self.versions, [self.current, *tables])
+        self.base = self.versions / self.current.readlink() if self.current.exists() else None
         number = int(self.base.name) + 1 if self.base else 1
-        self.staged = self.versions / f"{number:06d}"
+        self.version = self.versions / f"{number:06d}"
+        self.staged = self.versions / STAGED
         self.written: set[Path] = set()
 
     def write(self, table: Path, day: date, rows: pa.Table) -> None:
@@ -78,13 +79,21 @@ class Transaction:
         for table in self.tables:
             self.make_entry(table)
         self.chaos("staged")
-        temporary = self.versions / f"{CURRENT}.next"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(self.staged.name)
-        temporary.replace(self.current)
+        if self.base is None:  # the link leads nowhere until the version has its name: there is never one without it
+            self.turn_link()
+            self.staged.rename(self.version)
+        else:
+            self.staged.rename(self.version)
+            self.turn_link()
         sync_folder(self.versions)
         self.chaos("committed")
-        self.clean(keep={self.staged, self.base})
+        self.clean(keep={self.version, self.base})
+
+    def turn_link(self) -> None:
+        temporary = self.versions / f"{CURRENT}.next"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(self.version.name)
+        temporary.replace(self.current)
 
     def link_unchanged(self) -> None:
         """A link from version to version: all lie equally deep, so the base's own links hold good as they are."""
@@ -108,10 +117,10 @@ class Transaction:
         table.symlink_to(os.path.relpath(target, table.parent), target_is_directory=True)
 
     def clean(self, keep: set[Path | None]) -> None:
-        """Remove the other versions, but for the days that one to keep links to."""
+        """Remove what is staged and the other versions, but for the days that one to keep links to."""
         links = [day for version in keep if version for day in version.glob(DAYS) if day.is_symlink()]
         linked = {Path(os.path.normpath(link.parent / link.readlink())) for link in links}
-        for version in set(self.versions.glob("[0-9]*")) - keep:
+        for version in {*self.versions.glob(NUMBERED), *self.versions.glob(STAGED)} - keep:
             if not linked.intersection(days := list(version.glob(DAYS))):
                 shutil.rmtree(version)
                 continue
@@ -143,14 +152,17 @@ def transaction(data_dir: Path, group: str, tables: Sequence[Path], chaos: Chaos
         change.commit()
 
 
-def refuse_copy_without_links(links: Sequence[Path]) -> None:
-    """Raises LakeCopyError before anything is changed, if a copy has put folders where links were."""
-    for path in links:
-        if path.exists() and not path.is_symlink():
-            raise LakeCopyError(
-                f"{path} is a folder where a link was: this data folder was copied without its links; "
-                "copy it again with `cp -a`"
-            )
+def refuse_copy_without_links(versions: Path, links: Sequence[Path]) -> None:
+    """Raises LakeCopyError before anything is changed, if links have gone or have become folders.
+
+    A version without a link to it is not one that was never committed, it is all that was.
+    """
+    followed = [path for path in links if path.exists() and not path.is_symlink()]
+    if followed or (any(versions.glob(NUMBERED)) and not links[0].exists()):
+        raise LakeCopyError(
+            f"{followed[0] if followed else links[0]} is no link any more: this data folder was copied without its "
+            "links; copy it again with `cp -a`"
+        )
 
 
 @contextmanager

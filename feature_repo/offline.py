@@ -17,6 +17,7 @@ from feature_repo.definitions import declared
 from feature_repo.errors import FeatureStoreError, ParityError
 from feature_repo.feast_sdk import FeatureStore, apply_total_with_repo_instance
 from infra.settings import Settings
+from infra.whole_file import whole_file
 
 ROOT = Path(__file__).parents[1]
 STORE_FILE = ROOT / "feature_repo" / "feature_store.yaml"
@@ -25,17 +26,22 @@ ARROW_TYPES = {ColumnType.FLOAT32: pa.float32(), ColumnType.INT64: pa.int64(), C
 
 
 def apply(settings: Settings) -> None:
-    """What `feast -f feature_repo/feature_store.yaml apply` does, without its search of every folder for modules."""
+    """What `feast -f feature_repo/feature_store.yaml apply` does, without its search of every folder for modules.
+
+    The registry is made anew of the contracts and takes the other's place as a whole, whatever that had become.
+    """
     settings.root.mkdir(parents=True, exist_ok=True)
-    store = open_feature_store(settings)
-    apply_total_with_repo_instance(
-        store, store.project, store.registry, declared(store.project), skip_source_validation=True
-    )
+    with whole_file(settings.feature_registry) as unfinished:
+        unfinished.unlink(missing_ok=True)
+        store = open_feature_store(settings, registry=unfinished)
+        apply_total_with_repo_instance(
+            store, store.project, store.registry, declared(store.project), skip_source_validation=True
+        )
 
 
-def open_feature_store(settings: Settings) -> FeatureStore:
-    """Feast's SDK on this installation. `apply` must have run."""
-    settings.use_feature_store()
+def open_feature_store(settings: Settings, *, registry: Path | None = None) -> FeatureStore:
+    """Feast's SDK on this installation. `apply` must have run, unless another `registry` is to be made."""
+    settings.use_feature_store(registry)
     return FeatureStore(repo_path=str(ROOT), fs_yaml_file=STORE_FILE)
 
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from feature_repo.chaos import Chaos, no_chaos
+from feature_repo.errors import OnlineStoreError
 from feature_repo.microbatch import MicroBatch, after_changes, find_changes
 from feature_repo.online_store import Change, Encoded, FencedOutError, OnlineStore
 from feature_repo.sources import Source
@@ -74,9 +75,15 @@ class Stream:
     def next_instant(self, now: datetime) -> datetime:
         """The one after the watermark, so that missed instants are made up for in order; the newest in a new store.
 
-        A gap longer than what the sources remember cannot be made up for and is skipped.
+        A gap longer than what the sources remember cannot be made up for and is skipped. Raises OnlineStoreError if the
+        store is that far ahead.
         """
         newest_due = self.contract.floor(now - self.contract.lag)
+        if self.watermark is not None and self.watermark - newest_due > self.transforms.history:
+            raise OnlineStoreError(
+                f"the online store is at {self.watermark.isoformat()}, the clock says {now.isoformat()}: "
+                "the store lives by another clock; see FLYWHEEL_CLOCK"
+            )
         if self.watermark is None or newest_due - self.watermark > self.transforms.history:
             return newest_due
         return self.watermark + self.contract.step

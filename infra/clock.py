@@ -30,7 +30,7 @@ class ReplayClock:
 
     def now(self) -> datetime:
         try:
-            return datetime.fromisoformat(self.path.read_text())
+            return datetime.fromisoformat(self.path.read_text().strip())
         except FileNotFoundError as error:
             raise FileNotFoundError(f"the replay clock {self.path} does not exist; start the replayer first") from error
 

@@ -7,6 +7,8 @@ files under `<data_dir>/secrets`, made at first start with mode 0600.
 import base64
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.clock import Clock, clock_at
-from infra.libraries import asked_directly
+from infra.libraries import NO_REPORTS, asked_directly
 from infra.quoting import http_url, sqlalchemy_url, yaml_scalar
 
 SECRET_NAMES = (
@@ -30,11 +32,19 @@ SECRET_NAMES = (
 )
 
 
+SHORTEST_SECRET = 16
+# What a user has set for servers and tools of their own: ours are told everything that they need.
+FOREIGN = ("MLFLOW_", "_MLFLOW_", "AIRFLOW_", "_AIRFLOW_", "BENTOML_", "FEAST_", "FEATURE_STORE_", "PROMETHEUS_")
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     data_dir: Path = Field(default=Path("var"), description="folder of all state")
-    clock: str = Field(default="system", description="'system' or 'file:PATH' of a replay clock")
+    clock: str = Field(
+        default="",
+        description="'system' or 'file:PATH' of a replay clock; unset, the data folder's file `clock` if it has one",
+    )
     bind: str = Field(default="127.0.0.1", description="address that every server binds")
     serving_port: int = Field(default=3000, description="prediction service of the first use case; the next adds 1")
     mlflow_port: int = Field(default=5000, description="MLflow server")
@@ -50,8 +60,14 @@ class Settings(BaseSettings):
 
     @cached_property
     def root(self) -> Path:
-        """The data folder, absolute, so that every process resolves it alike."""
-        return self.data_dir.absolute()
+        """The data folder itself, so that every process finds the same one whatever becomes of a link to it."""
+        return self.data_dir.resolve()
+
+    @property
+    def clock_address(self) -> str:
+        """A folder in which time was replayed goes on in that time: by the system's it would be years behind."""
+        own = self.root / "clock"
+        return self.clock or (f"file:{own}" if own.exists() else "system")
 
     @property
     def control_database(self) -> Path:
@@ -84,16 +100,24 @@ class Settings(BaseSettings):
 
     def use_mlflow(self, *, user: str = "flywheel", secret: str = "mlflow_password") -> None:  # noqa: S107
         """Hand this process's MLflow client its server and credentials, which it reads from the environment alone."""
+        for name in os.environ.keys() - own_environment().keys():
+            del os.environ[name]
         os.environ.update(asked_directly(self.bind), MLFLOW_TRACKING_URI=self.mlflow_url)
+        os.environ["MLFLOW_REGISTRY_URI"] = self.mlflow_url
         os.environ["MLFLOW_TRACKING_USERNAME"] = user
         os.environ["MLFLOW_TRACKING_PASSWORD"] = self.secret(secret)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "3"
         os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "20"
         os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
 
-    def use_feature_store(self) -> None:
-        """Tell Feast, which fills `feature_store.yaml` from the environment alone, where everything is."""
+    def use_feature_store(self, registry: Path | None = None) -> None:
+        """Tell Feast, which fills `feature_store.yaml` from the environment alone, where everything is.
+
+        `registry` is another than the installation's own, while it is being made.
+        """
         os.environ.update(self.feast_variables)
+        if registry is not None:
+            os.environ["FLYWHEEL_FEAST_REGISTRY"] = yaml_scalar(sqlalchemy_url(registry))
 
     @property
     def feast_variables(self) -> dict[str, str]:
@@ -105,15 +129,23 @@ class Settings(BaseSettings):
         }
 
     def make_clock(self) -> Clock:
-        return clock_at(self.clock)
+        return clock_at(self.clock_address)
 
     def secret(self, name: str) -> str:
-        """A secret's text. Raises FileNotFoundError, with what to run, if the installation was never set up."""
+        """A secret's text. Raises FileNotFoundError, with what to run, if the installation was never set up.
+
+        Raises ValueError for one that anybody could guess: a file that was cut off is no secret.
+        """
         path = self.root / "secrets" / name
         try:
-            return path.read_text()
+            text = path.read_text()
         except FileNotFoundError as error:
             raise FileNotFoundError(f"no secret {name} in {path.parent}; run `make setup` first") from error
+        if len(text) < SHORTEST_SECRET:
+            raise ValueError(
+                f"{path} has {len(text)} characters, at least {SHORTEST_SECRET} were written: bring it back"
+            )
+        return text
 
     def make_secrets(self) -> None:
         """Make every secret that does not exist yet; one that exists is never changed."""
@@ -126,13 +158,18 @@ class Settings(BaseSettings):
 
 
 def write_secret(path: Path, value: bytes) -> None:
-    """Write with mode 0600 from the start; leave an existing file alone."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(descriptor, "wb") as file:
+    """Write with mode 0600 from the start, whole or not at all; leave an existing file alone."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.") as file:  # its mode is 0600
         file.write(value)
+        file.flush()
+        os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(file.name, path)
+
+
+def own_environment() -> dict[str, str]:
+    """This process's environment without what a user has set for libraries of ours."""
+    return {name: value for name, value in os.environ.items() if name in NO_REPORTS or not name.startswith(FOREIGN)}
 
 
 def let_waiting_threads_sleep() -> None:
@@ -144,7 +181,8 @@ def child_environment(settings: Settings, extra: dict[str, str] | None = None) -
     """The environment for a child process: this one's, and every setting, with its paths made absolute."""
     values = {name: str(getattr(settings, name)) for name in Settings.model_fields}
     values["data_dir"] = str(settings.root)
-    if settings.clock.startswith("file:"):
-        values["clock"] = f"file:{Path(settings.clock.removeprefix('file:')).absolute()}"
+    values["clock"] = settings.clock_address
+    if settings.clock_address.startswith("file:"):
+        values["clock"] = f"file:{Path(settings.clock_address.removeprefix('file:')).absolute()}"
     own = {f"FLYWHEEL_{name.upper()}": value for name, value in values.items()}
-    return {**os.environ, **asked_directly(settings.bind), **own, **settings.feast_variables, **(extra or {})}
+    return {**own_environment(), **asked_directly(settings.bind), **own, **settings.feast_variables, **(extra or {})}

@@ -31,7 +31,7 @@ def asset(subject: str, use_case: UseCase) -> Asset:
 
 def in_replay() -> bool:
     """Whether time is replayed: then who replays it starts the runs, since the scheduler knows only wall time."""
-    return Settings().clock != "system"
+    return Settings().clock_address != "system"
 
 
 def on_asset_or_time(hint: Asset, cron: str) -> Any:  # noqa: ANN401

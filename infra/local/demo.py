@@ -48,13 +48,13 @@ def run(plan: Plan, *, exits: bool, console: Console) -> None:
         stack.enter_context(sole_user(Settings(data_dir=folder)))
         require_free_ports(settings)
         settings.root.mkdir(mode=0o700)
-        stack.enter_context(sole_user(settings))
-        supervisor = play(plan, settings, folder, stack, console)
+        lock = stack.enter_context(sole_user(settings))
+        supervisor = play(plan, settings, folder, stack, console, lock=lock)
         if not exits:
             stay(supervisor, settings, console)
 
 
-def play(plan: Plan, settings: Settings, folder: Path, stack: ExitStack, console: Console) -> Supervisor:
+def play(plan: Plan, settings: Settings, folder: Path, stack: ExitStack, console: Console, *, lock: int) -> Supervisor:
     """Play every round, write the report; the servers then run until `stack` is closed."""
     num_hours = len(plan.rounds) * (plan.round_length // USE_CASE.step)
     with Screen(console, num_rounds=len(plan.rounds), num_hours=num_hours) as screen:
@@ -64,7 +64,7 @@ def play(plan: Plan, settings: Settings, folder: Path, stack: ExitStack, console
         checks = readiness(settings, airflow)
         variables = {STREAM: {"FLYWHEEL_CLOCK": f"file:{stream_clock(settings).path}"}}
         supervisor = stack.enter_context(
-            Supervisor(settings=settings, commands=commands(), readiness=checks, variables=variables)
+            Supervisor(settings=settings, commands=commands(), readiness=checks, variables=variables, lock=lock)
         )
         demo = Demo(plan=plan, settings=settings, world=world, screen=screen, supervisor=supervisor, airflow=airflow)
         demo.start_servers()

@@ -7,6 +7,8 @@ The job runner, which needs most of the memory, stays off.
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from infra.settings import Settings, child_environment
@@ -56,14 +58,29 @@ def set_up(settings: Settings) -> None:
     place = folder(settings)
     (place / ARTIFACTS).mkdir(parents=True, exist_ok=True)
     os.chdir(place)
-    Runs(f"sqlite:///{RUNS}", "mlflow-artifacts:/")  # type: ignore[no-untyped-call]
-    users = Users()
-    users.init_db(f"sqlite:///{USERS}")  # type: ignore[no-untyped-call]
-    for name, secret, is_admin in ((ADMIN, "mlflow_password", True), (READER, "mlflow_reader_password", False)):
-        if not users.has_user(name):
-            users.create_user(name, settings.secret(secret), is_admin=is_admin)
-    for database in databases(settings):
-        database.chmod(0o600)
+    with made_whole(RUNS) as name:
+        Runs(f"sqlite:///{name}", "mlflow-artifacts:/")  # type: ignore[no-untyped-call]
+    with made_whole(USERS) as name:
+        users = Users()
+        users.init_db(f"sqlite:///{name}")  # type: ignore[no-untyped-call]
+        for user, secret, is_admin in ((ADMIN, "mlflow_password", True), (READER, "mlflow_reader_password", False)):
+            if not users.has_user(user):
+                users.create_user(user, settings.secret(secret), is_admin=is_admin)
+
+
+@contextmanager
+def made_whole(name: str) -> Iterator[str]:
+    """The name under which to make a database: its own if it is there, else another until it is complete.
+
+    MLflow makes tables one by one, and what a killed set-up leaves half made it never completes.
+    """
+    unfinished = Path(f"{name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    there = Path(name).exists()
+    yield name if there else str(unfinished)
+    if not there:
+        unfinished.chmod(0o600)
+        unfinished.rename(name)
 
 
 def main() -> None:

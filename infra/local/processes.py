@@ -76,7 +76,8 @@ class Supervisor:
 
     A process without an entry in `readiness` is ready as soon as it was started. `grace_seconds` is how long a process
     may take to end by itself; every command starts at `root`, the repository's. `variables` are added to the
-    environment of the process of that name.
+    environment of the process of that name. `lock` is the descriptor that holds the data folder: the keepers hold it
+    too, so that it is free only when the last process has ended, even where the supervisor was killed.
     """
 
     settings: Settings
@@ -85,6 +86,7 @@ class Supervisor:
     root: Path = ROOT
     grace_seconds: float = 15.0
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
+    lock: int | None = None
     _kept: dict[str, Kept] = field(default_factory=dict)
 
     def __enter__(self) -> "Supervisor":
@@ -161,6 +163,7 @@ class Supervisor:
                 stderr=file,
                 text=True,
                 start_new_session=True,
+                pass_fds=() if self.lock is None else (self.lock,),
             )
         assert keeper.stdout is not None
         pid = keeper.stdout.readline()

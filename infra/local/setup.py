@@ -6,6 +6,7 @@ No password is ever printed or has a default: each is made here, in a file that 
 import errno
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import sqlite3
@@ -22,12 +23,14 @@ import typer
 from feature_repo.contracts import USE_CASES, control, prediction_log
 from infra.local import airflow_server, keys, mlflow_server
 from infra.local.errors import InstallationError
-from infra.settings import Settings, child_environment
+from infra.settings import SECRET_NAMES, Settings, child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "infra" / "locks" / "all.txt"
 MINIMUM_FREE_BYTES = 2 * 1024**3
 UNUSABLE = ("Cc", "Cs", "Cn", "Zl", "Zp")  # categories of Unicode: control, surrogate, unassigned, ends of a line
+LONGEST_PATH = 440
+STAMP = "set-up-for"
 VARIABLE = re.compile(r"\$(\w|\{)")
 
 
@@ -50,6 +53,8 @@ def require_usable_name(path: Path) -> None:
         why = "names a variable, which Airflow would replace"
     elif "\\" in text:
         why = "has a backslash, at which DuckDB divides a path"
+    elif len(os.fsencode(text)) > LONGEST_PATH:
+        why = f"is longer than {LONGEST_PATH} bytes, and SQLite ends at 512"
     if why:
         raise InstallationError(f"{text!r} {why}; give that folder another name")
 
@@ -57,12 +62,17 @@ def require_usable_name(path: Path) -> None:
 def make_root(settings: Settings) -> None:
     for folder in (ROOT, settings.root):
         require_usable_name(folder)
+    if ROOT.is_relative_to(settings.root) or str(settings.data_dir).startswith("~"):
+        raise InstallationError(f"{settings.data_dir} is not for data alone; set FLYWHEEL_DATA_DIR to such a folder")
     settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 @contextmanager
-def sole_user(settings: Settings) -> Iterator[None]:
-    """Hold the data folder for one set-up or one set of servers. Raises InstallationError if another holds it."""
+def sole_user(settings: Settings) -> Iterator[int]:
+    """Hold the data folder for one set-up or one set of servers. Raises InstallationError if another holds it.
+
+    Gives the descriptor of the lock: who inherits it holds the folder too, until it ends.
+    """
     with (settings.root / "in-use").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +82,7 @@ def sole_user(settings: Settings) -> Iterator[None]:
             raise InstallationError(
                 f"another Flywheel runs in {settings.root}; end it, or set FLYWHEEL_DATA_DIR to another folder"
             ) from error
-        yield
+        yield file.fileno()
 
 
 def make_databases(settings: Settings) -> None:
@@ -99,19 +109,34 @@ def make_feature_store(settings: Settings) -> None:
         run_python(settings, "feature_repo", "reference", use_case)
 
 
+def is_set_up(settings: Settings) -> bool:
+    """Whether it was set up for the installed versions."""
+    stamp = settings.root / STAMP
+    return bool(installed_versions()) and stamp.exists() and stamp.read_text() == installed_versions()
+
+
+def installed_versions() -> str:
+    return hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
+
+
+def require_what_cannot_be_made_again(settings: Settings) -> None:
+    """Raises InstallationError if something of a made installation has gone that a new one would not fit."""
+    kept = [settings.root / "secrets" / name for name in (*SECRET_NAMES, keys.SIGNING_KEY)]
+    gone = [str(path) for path in (*kept, *mlflow_server.databases(settings)) if not path.exists()]
+    if gone and is_set_up(settings):
+        raise InstallationError(f"gone from an installation that was made: {', '.join(gone)}; bring back a copy")
+
+
 def make_servers_state(settings: Settings) -> None:
     """MLflow's and Airflow's databases and users, once per set of installed versions: looking again takes seconds."""
-    stamp = settings.root / "set-up-for"
-    versions = hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.exists() else ""
-    made = all(path.exists() for path in (stamp, *mlflow_server.databases(settings), *airflow_server.made_by(settings)))
-    if versions and made and stamp.read_text() == versions:
+    if is_set_up(settings) and all(path.exists() for path in airflow_server.made_by(settings)):
         return
     with ThreadPoolExecutor(2) as threads:
         mlflow = threads.submit(run_python, settings, "infra.local.mlflow_server", "set-up")
         airflow = threads.submit(airflow_server.set_up, settings)
         mlflow.result()
         airflow.result()
-    stamp.write_text(versions)
+    (settings.root / STAMP).write_text(installed_versions())
 
 
 def set_up(settings: Settings) -> None:
@@ -119,6 +144,7 @@ def set_up(settings: Settings) -> None:
     try:
         make_root(settings)
         require_space(settings)
+        require_what_cannot_be_made_again(settings)
         settings.make_secrets()
         keys.make_model_keys(settings.root / "secrets")
         make_databases(settings)

@@ -28,7 +28,10 @@ def stay(settings: Settings) -> None:
     """Start everything, then wait for a signal. Raises InstallationError as soon as a process ends by itself."""
     require_free_ports(settings)
     checks = readiness(settings, AirflowClient(settings))
-    with sole_user(settings), Supervisor(settings=settings, commands=commands(), readiness=checks) as supervisor:
+    with (
+        sole_user(settings) as lock,
+        Supervisor(settings=settings, commands=commands(), readiness=checks, lock=lock) as supervisor,
+    ):
         supervisor.start(*supervisor.commands)
         supervisor.wait()
         typer.echo(addresses(settings) + "Ctrl-C ends them.")

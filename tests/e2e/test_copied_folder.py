@@ -24,6 +24,7 @@ from tests.hostile_names import EVERYTHING
 
 ROOT = Path(__file__).parents[2]
 USE_CASE = "flight_delay"
+UNDEGRADED = "SELECT request FROM predictions WHERE degraded = '[]' ORDER BY sequence DESC LIMIT 1"
 LOGS = ("logs/", "airflow/logs/")  # what was printed may name a folder; nobody follows it
 TIMEOUT_SECONDS = 120.0
 
@@ -62,7 +63,7 @@ def copied(demo: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: dic
     copy, before = tmp_path_factory.mktemp("copied") / EVERYTHING, digests(original)
     shutil.copytree(original, copy, symlinks=True)
     ports = {name.lower(): int(free_ports[f"FLYWHEEL_{name}"]) for name in PORTS}
-    settings = Settings(data_dir=copy, clock=f"file:{copy / 'clock'}", **ports)  # type: ignore[arg-type]
+    settings = Settings(data_dir=copy, **ports)  # type: ignore[arg-type]
     made = Copied(original, before, settings)
     made.run("infra.local.setup")
     return made
@@ -103,7 +104,7 @@ def test_the_service_of_a_moved_folder_answers_with_the_champion_of_its_registry
         champion = registry.version_by_alias(USE_CASE, CHAMPION)
     assert champion is not None
     with closing(sqlite3.connect(moved.settings.prediction_log)) as log:
-        ((request,),) = log.execute("SELECT request FROM predictions ORDER BY sequence DESC LIMIT 1").fetchall()
+        ((request,),) = log.execute(UNDEGRADED).fetchall()
     answer = httpx.post(
         f"{moved.settings.url(moved.settings.serving_port)}/predict",
         content=request,

@@ -300,12 +300,16 @@ def test_answers_without_features_are_compared_and_counted(feast: FeatureStore, 
     assert parity.compare(FLIGHT_DELAY, feast, with_features).mismatched == 5
 
 
-@pytest.mark.parametrize("statements", ["", DDL], ids=["no table", "no rows"])
-def test_a_log_that_holds_no_answer_yet_is_nothing_to_compare(
-    feast: FeatureStore, tmp_path: Path, statements: str
-) -> None:
+def test_a_log_without_a_table_is_none(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "predictions.db")) as made:
-        made.executescript(f"PRAGMA journal_mode = WAL; {statements}")
+        made.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(ParityError, match=r"no prediction log .* serve some requests first"):
+        parity.sample(FLIGHT_DELAY, tmp_path / "predictions.db", before=flown.END, number=5, seed=0)
+
+
+def test_a_log_that_holds_no_answer_yet_is_nothing_to_compare(feast: FeatureStore, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "predictions.db")) as made:
+        made.executescript(DDL)
     answers = parity.sample(FLIGHT_DELAY, tmp_path / "predictions.db", before=flown.END, number=5, seed=0)
     assert answers == []
     with pytest.raises(ParityError, match="no logged answer whose features gold covers; serve, build, then run"):

@@ -89,6 +89,8 @@ def test_feast_drops_no_table_even_when_it_is_told_to(original: Path) -> None:
     held = OnlineStore(original / "online_store.db", FLIGHT_DELAY).contents()
     store.teardown()  # type: ignore[no-untyped-call]
     assert OnlineStore(original / "online_store.db", FLIGHT_DELAY).contents() == held
+    offline.apply(Settings(data_dir=original))
+    assert joined(original).num_rows == 200
 
 
 def test_feast_writes_nothing_and_says_what_does(original: Path) -> None:

@@ -311,7 +311,7 @@ def test_what_a_killed_ingest_had_staged_is_neither_the_state_before_nor_after(
     clean, killed = fresh(tmp_path / "clean", two_days["flights"]), fresh(tmp_path / "killed", two_days["flights"])
     ingest(clean)
     subprocess.run(ingest_command(killed, "silver_partition_written"), check=False, capture_output=True)
-    staged = digests(killed / "lake" / ".versions" / "flights" / "000001" / "silver" / "flights")
+    staged = digests(killed / "lake" / ".versions" / "flights" / "staged" / "silver" / "flights")
     assert staged
     assert len(staged) < len(silver(clean))
     assert silver(killed) == {}

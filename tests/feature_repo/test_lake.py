@@ -145,10 +145,8 @@ def test_without_the_lock_the_second_writer_would_destroy_the_first_s_work(tmp_p
     first = Transaction(lake_dir, "s", group, no_chaos)
     second = Transaction(lake_dir, "s", group, no_chaos)
     first.write(group[0], MONDAY, rows(1))
-    first.commit()
     second.write(group[0], TUESDAY, rows(2))
-    with pytest.raises(FileExistsError):
-        second.commit()
+    first.commit()
     assert values(group[0]) == [1, 2], "a row of a change that never committed is there for all to read"
 
 
@@ -170,3 +168,17 @@ def test_a_copy_that_followed_the_links_can_be_read_and_is_not_written_to(tmp_pa
 
     assert {str(path.relative_to(copy)) for path in copy.rglob("*")} == files
     assert values(paths.silver(copy, "s")) == [1, 2]
+
+
+def test_a_lake_that_has_lost_its_link_loses_nothing_more(tmp_path: Path) -> None:
+    commit(tmp_path, monday=(1,))
+    commit(tmp_path, tuesday=(2,))
+    current = tmp_path / "lake" / ".versions" / "s" / "current"
+    target = current.readlink()
+    current.unlink()
+
+    with pytest.raises(LakeCopyError, match="current is no link any more"):
+        commit(tmp_path, monday=(3,))
+
+    current.symlink_to(target)
+    assert values(paths.silver(tmp_path, "s")) == [1, 2]

@@ -12,6 +12,7 @@ import pytest
 
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
+from feature_repo.errors import OnlineStoreError
 from feature_repo.gold import build
 from feature_repo.landing import write_delivery
 from feature_repo.materialize import materialize, rows_at
@@ -117,6 +118,15 @@ def test_missed_instants_are_made_up_for_in_order(installed: Path, tmp_path: Pat
     late = flown.stream(missed, clock)
     assert [late.advance() for _ in range(4)] == [True, True, True, False]
     assert flown.dump(missed) == flown.dump(installed)
+
+
+def test_a_clock_that_is_far_behind_the_store_is_refused_and_deletes_nothing(installed: Path) -> None:
+    playing = flown.play(installed, flown.START, 1)
+    held = playing.store.contents()
+    behind = flown.stream(installed, flown.HandClock(flown.START - 2 * TRANSFORMS.history))
+    with pytest.raises(OnlineStoreError, match="the store lives by another clock; see FLYWHEEL_CLOCK"):
+        behind.advance()
+    assert playing.store.contents() == held
 
 
 def test_nothing_is_published_before_the_lag_has_passed(installed: Path) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from feature_repo.contracts import USE_CASES
-from infra.local.errors import ProcessError
+from infra.local.errors import InstallationError, ProcessError
 from infra.local.processes import ROOT, Supervisor, commands
+from infra.local.setup import sole_user
 from infra.settings import Settings
 
 # A process that starts one child in its own group and one that went its own way.
@@ -30,6 +31,7 @@ SUPERVISOR = """
 import sys, time
 from pathlib import Path
 from infra.local.processes import Supervisor
+from infra.local.setup import sole_user
 from infra.settings import Settings
 settings = Settings(data_dir=Path(sys.argv[1]))
 supervisor = Supervisor(settings=settings, commands={"family": sys.argv[2:]}, grace_seconds=1)
@@ -136,3 +138,16 @@ def test_a_line_with_a_use_case_is_one_process_per_use_case() -> None:
     assert lines["stream.flight_delay"][1:] == ["-m", "feature_repo", "stream", "flight_delay"]
     assert os.path.isabs(lines["mlflow"][0])  # noqa: PTH117
     assert not any("$" in word for line in lines.values() for word in line)
+
+
+def test_a_folder_is_held_until_the_last_process_has_ended(tmp_path: Path) -> None:
+    """Also where the supervisor was killed: its keepers inherited the lock."""
+    settings = Settings(data_dir=tmp_path)
+    with sole_user(settings) as lock:
+        processes = Supervisor(settings=settings, commands={"deaf": python(STUBBORN)}, grace_seconds=1.0, lock=lock)
+        processes.start("deaf")
+    with pytest.raises(InstallationError, match="another Flywheel runs in"), sole_user(settings):
+        pass
+    processes.stop_all()
+    with sole_user(settings):
+        pass

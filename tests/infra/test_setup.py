@@ -7,7 +7,8 @@ import pytest
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
-from infra.local import setup
+from infra.libraries import NO_REPORTS
+from infra.local import mlflow_server, setup
 from infra.local.errors import InstallationError
 from infra.local.keys import SIGNING_KEY, VERIFICATION_KEY, make_model_keys
 from infra.local.mlflow_server import AUTHENTICATION
@@ -96,6 +97,57 @@ def test_a_nearly_full_disk_is_refused_in_a_sentence(settings: Settings) -> None
 
     with pytest.raises(InstallationError, match=r"MiB are free under .* make room, or set FLYWHEEL_DATA_DIR"):
         setup.require_space(settings, minimum_bytes=2**60)
+
+
+@pytest.mark.parametrize("gone", ["mlflow_password", SIGNING_KEY])
+def test_a_secret_that_has_gone_from_a_made_installation_is_not_replaced(settings: Settings, gone: str) -> None:
+    for database in mlflow_server.databases(settings):
+        database.parent.mkdir(exist_ok=True)
+        database.touch()
+    (settings.root / setup.STAMP).write_text(setup.installed_versions())
+    setup.require_what_cannot_be_made_again(settings)
+    (settings.root / "secrets" / gone).unlink()
+
+    with pytest.raises(InstallationError, match=rf"gone from an installation that was made: .*{gone}; bring back"):
+        setup.set_up(settings)
+
+
+def test_a_secret_that_was_cut_off_is_none(settings: Settings) -> None:
+    (settings.root / "secrets" / "monitoring_token").write_bytes(b"")
+
+    with pytest.raises(ValueError, match="monitoring_token has 0 characters, at least 16 were written: bring it back"):
+        settings.secret("monitoring_token")
+
+
+def test_a_folder_goes_on_in_the_time_that_it_was_replayed_in(settings: Settings) -> None:
+    assert settings.clock_address == "system"
+    (settings.root / "clock").write_text("2013-03-15T00:00:00+00:00\n")
+
+    assert child_environment(settings)["FLYWHEEL_CLOCK"] == f"file:{settings.root / 'clock'}"
+    assert settings.make_clock().now().year == 2013
+    assert Settings(data_dir=settings.root, clock="system").clock_address == "system"
+
+
+def test_a_child_gets_nothing_that_a_user_has_set_for_servers_of_their_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_REGISTRY_URI", "AIRFLOW__CORE__FERNET_KEY", "BENTOML_HOME", "PROMETHEUS_MULTIPROC_DIR"):
+        monkeypatch.setenv(name, "foreign")
+
+    assert "foreign" not in child_environment(settings).values()
+    assert child_environment(settings, {"BENTOML_HOME": "ours"})["BENTOML_HOME"] == "ours"
+    assert NO_REPORTS.items() <= child_environment(settings).items()
+
+
+@pytest.mark.parametrize("folder", [Path("/"), setup.ROOT, setup.ROOT.parent, Path("~/data")], ids=str)
+def test_a_folder_that_is_not_for_data_alone_is_refused_in_a_sentence(folder: Path) -> None:
+    with pytest.raises(InstallationError, match="is not for data alone; set FLYWHEEL_DATA_DIR"):
+        setup.make_root(Settings(data_dir=folder))
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_DATA_DIR", "")
+    assert Settings().data_dir == Path("var")
 
 
 @pytest.mark.parametrize(

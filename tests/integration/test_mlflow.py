@@ -20,6 +20,8 @@ STOCK = [("admin", "password1234"), ("admin", "admin"), ("admin", ""), ("flywhee
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     made = Settings(data_dir=tmp_path_factory.mktemp("mlflow"), mlflow_port=free_port())
     made.make_secrets()
+    (made.root / "mlflow").mkdir()
+    (made.root / "mlflow" / "users.db.unfinished").write_bytes(b"what a killed set-up leaves")
     run_python(made, "infra.local.mlflow_server", "set-up")
     ready = {"mlflow": answers(f"{made.mlflow_url}/health", begins_with="OK")}
     with Supervisor(settings=made, commands=commands(), readiness=ready) as supervisor:
