@@ -100,10 +100,9 @@ class Settings(BaseSettings):
 
     def use_mlflow(self, *, user: str = "flywheel", secret: str = "mlflow_password") -> None:  # noqa: S107
         """Hand this process's MLflow client its server and credentials, which it reads from the environment alone."""
-        for name in os.environ.keys() - own_environment().keys():
+        for name in os.environ.keys() - own_environment(("MLFLOW_", "_MLFLOW_")).keys():
             del os.environ[name]
         os.environ.update(asked_directly(self.bind), MLFLOW_TRACKING_URI=self.mlflow_url)
-        os.environ["MLFLOW_REGISTRY_URI"] = self.mlflow_url
         os.environ["MLFLOW_TRACKING_USERNAME"] = user
         os.environ["MLFLOW_TRACKING_PASSWORD"] = self.secret(secret)
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "3"
@@ -167,9 +166,9 @@ def write_secret(path: Path, value: bytes) -> None:
             os.link(file.name, path)
 
 
-def own_environment() -> dict[str, str]:
-    """This process's environment without what a user has set for libraries of ours."""
-    return {name: value for name, value in os.environ.items() if name in NO_REPORTS or not name.startswith(FOREIGN)}
+def own_environment(foreign: tuple[str, ...] = FOREIGN) -> dict[str, str]:
+    """This process's environment without what a user has set for libraries that ours are too."""
+    return {name: value for name, value in os.environ.items() if name in NO_REPORTS or not name.startswith(foreign)}
 
 
 def let_waiting_threads_sleep() -> None:

@@ -30,7 +30,8 @@ from training.population import read_population
 
 def installed(root: Path) -> Path:
     """The online store as of NOW, and everything registered with Feast."""
-    materialize(FLIGHT_DELAY, OnlineStore(root / "online_store.db", FLIGHT_DELAY), data_dir=root, now=NOW)
+    with closing(OnlineStore(root / "online_store.db", FLIGHT_DELAY)) as store:
+        materialize(FLIGHT_DELAY, store, data_dir=root, now=NOW)
     offline.apply(Settings(data_dir=root))
     return root
 
