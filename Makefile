@@ -9,6 +9,7 @@ ARGS ?=
 
 # The system's store says whom to trust, a company's own authority among them; pip before 24.2 is told where that is.
 export UV_SYSTEM_CERTS ?= 1
+export UV_CACHE_DIR ?= $(CURDIR)/.uv/cache
 STORES := /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem
 .uv/installed: export REQUESTS_CA_BUNDLE ?= $(firstword $(wildcard $(STORES)))
 
@@ -17,7 +18,7 @@ help: ## Print what can be made
 
 .uv/installed: infra/locks/uv.txt
 	python3 -m venv .uv
-	.uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
+	.uv/bin/python -m pip install --no-cache-dir --quiet --disable-pip-version-check --require-hashes -r infra/locks/uv.txt
 	@touch $@
 
 .venv/installed: .uv/installed infra/locks/all.txt Makefile

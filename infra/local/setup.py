@@ -62,9 +62,17 @@ def require_usable_name(path: Path) -> None:
 def make_root(settings: Settings) -> None:
     for folder in (ROOT, settings.root):
         require_usable_name(folder)
-    if ROOT.is_relative_to(settings.root) or str(settings.data_dir).startswith("~"):
+    if "%" in sys.prefix:
+        raise InstallationError(f"{sys.prefix!r} has a %, which MLflow replaces in its own path; rename the checkout")
+    if str(settings.data_dir).startswith("~"):
+        raise InstallationError(f"{settings.data_dir}: no shell has replaced the ~; set FLYWHEEL_DATA_DIR to a path")
+    if ROOT.is_relative_to(settings.root):
         raise InstallationError(f"{settings.data_dir} is not for data alone; set FLYWHEEL_DATA_DIR to such a folder")
-    settings.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise InstallationError(f"{settings.root} is a file; set FLYWHEEL_DATA_DIR to a folder") from error
+    settings.root.chmod(0o700)  # requests and secrets lie in it, whoever made it
 
 
 @contextmanager

@@ -139,10 +139,22 @@ def test_a_child_gets_nothing_that_a_user_has_set_for_servers_of_their_own(
     assert NO_REPORTS.items() <= child_environment(settings).items()
 
 
-@pytest.mark.parametrize("folder", [Path("/"), setup.ROOT, setup.ROOT.parent, Path("~/data")], ids=str)
+@pytest.mark.parametrize("folder", [Path("/"), setup.ROOT, setup.ROOT.parent], ids=["root", "checkout", "parent"])
 def test_a_folder_that_is_not_for_data_alone_is_refused_in_a_sentence(folder: Path) -> None:
     with pytest.raises(InstallationError, match="is not for data alone; set FLYWHEEL_DATA_DIR"):
         setup.make_root(Settings(data_dir=folder))
+
+
+def test_a_folder_that_others_could_read_is_closed_and_a_file_or_a_tilde_is_none(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(mode=0o755)
+    setup.make_root(Settings(data_dir=tmp_path / "open"))
+    assert stat.S_IMODE((tmp_path / "open").stat().st_mode) == 0o700
+
+    (tmp_path / "file").touch()
+    with pytest.raises(InstallationError, match="file is a file; set FLYWHEEL_DATA_DIR to a folder"):
+        setup.make_root(Settings(data_dir=tmp_path / "file"))
+    with pytest.raises(InstallationError, match="no shell has replaced the ~"):
+        setup.make_root(Settings(data_dir=Path("~/data")))
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
