@@ -105,7 +105,7 @@ def test_the_registry_names_no_folder(original: Path) -> None:
     assert str(original.parent).encode() not in registry.read_bytes()
 
 
-@pytest.fixture(params=["uri_fragment", "class", "hive", "everything"])
+@pytest.fixture(params=["class", "hive", "everything"])
 def named(request: pytest.FixtureRequest, blizzard: Path, tmp_path: Path) -> Path:
     """A copy whose folder has such a name, beside one that the name would match as a pattern."""
     copied(blizzard, tmp_path / DECOYS.get(request.param, "decoy") / "data")
