@@ -16,13 +16,13 @@ from feature_repo.contracts.base import Column, ColumnType, FeatureViewContract,
 from feature_repo.definitions import declared
 from feature_repo.errors import FeatureStoreError, ParityError
 from feature_repo.feast_sdk import FeatureStore, apply_total_with_repo_instance
+from feature_repo.feast_stores import ARROW_TYPES
 from infra.settings import Settings
 from infra.whole_file import whole_file
 
 ROOT = Path(__file__).parents[1]
 STORE_FILE = ROOT / "feature_repo" / "feature_store.yaml"
 AS_OF, ROW = "event_timestamp", "flywheel_row"
-ARROW_TYPES = {ColumnType.FLOAT32: pa.float32(), ColumnType.INT64: pa.int64(), ColumnType.STRING: pa.string()}
 
 
 def apply(settings: Settings) -> None:

@@ -32,6 +32,7 @@ from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.prediction_log import DDL
 from feature_repo.errors import ParityError
 from feature_repo.feast_layout import decode_key, decode_value, encode_key, encode_value
+from feature_repo.feast_stores import ARROW_TYPES
 from feature_repo.gold import build
 from feature_repo.lake import partitions
 from feature_repo.landing import write_delivery
@@ -177,7 +178,7 @@ def test_no_rows_and_rows_without_keys_are_joined_to_no_features(feast: FeatureS
     rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
     keys = sorted({key for view in FLIGHT_DELAY.views for key in view.join_keys})
     nameless = pa.table({**{key: pa.nulls(3, pa.string()) for key in keys}, offline.AS_OF: rows[offline.AS_OF][:3]})
-    types = [offline.ARROW_TYPES[column.type] for column in FLIGHT_DELAY.view_columns]
+    types = [ARROW_TYPES[column.type] for column in FLIGHT_DELAY.view_columns]
     for asked in (rows.slice(0, 0), nameless):
         joined = offline.historical_features(feast, FLIGHT_DELAY, asked)
         assert joined.schema.types == types
