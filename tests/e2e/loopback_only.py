@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-from infra.libraries import NO_REPORTS
 from tests.e2e import within_loopback
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 UNSHARE = ["unshare", "--net", "--uts", *(() if os.geteuid() == 0 else ("--user", "--map-root-user"))]
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 HOME_VARIABLES = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
-CONFIGURED = {*NO_REPORTS, "NO_PROXY", "no_proxy", "MPLCONFIGDIR"}
+# A library that finds itself in a CI (by one of dozens of variables) behaves as it does for nobody else.
+OF_ANY_USER = ("PATH", "LANG", "LC_ALL", "TERM", "TMPDIR", "USER")
 ADDRESS = re.compile(r'sin6?_port=htons\((\d+)\).*?inet_(?:addr\(|pton\(AF_INET6, )"([^"]+)"')
 DNS, SYSTEMD_RESOLVER = "53", 'sun_path="/run/systemd/resolve/'
 
@@ -37,12 +37,12 @@ class LoopbackOnly:
     ) -> "subprocess.Popen[str]":
         """The command at the repository's root, with pipes of text and an empty home folder.
 
-        Its environment is this process's as it was before the libraries were configured, and `variables`; with
+        Its environment is a user's, not this process's: the few variables that everybody has, and `variables`; with
         `proxy`, it names one that refuses everything.
         """
         self.home.mkdir(parents=True)
-        names = {*os.environ} - CONFIGURED - {*PROXY_VARIABLES}
-        environment = {name: os.environ[name] for name in names} | dict.fromkeys(HOME_VARIABLES, str(self.home))
+        environment = {name: os.environ[name] for name in OF_ANY_USER if name in os.environ}
+        environment |= dict.fromkeys(HOME_VARIABLES, str(self.home))
         if proxy:
             environment |= dict.fromkeys(PROXY_VARIABLES, "http://{}:{}".format(*within_loopback.PROXY))
         return subprocess.Popen(
