@@ -70,6 +70,11 @@ class Settings(BaseSettings):
         return self.clock or (f"file:{own}" if own.exists() else "system")
 
     @property
+    def database(self) -> str:
+        """The address of what the layers share; see `infra.database`."""
+        return sqlalchemy_url(self.root / "control.db")
+
+    @property
     def control_database(self) -> Path:
         return self.root / "control.db"
 

@@ -1,0 +1,11 @@
+"""The database that the layers share, by its address: SQLite in the data folder, or PostgreSQL.
+
+The schema is versioned: `migrate` brings it up to this code, and every other use of it refuses one that does not fit.
+Times are integer microseconds since the epoch, UTC; `_wall` columns are wall time, the others the Clock's.
+"""
+
+from infra.database.engine import locked, reading, upsert, writing
+from infra.database.errors import DatabaseError, LockBusyError
+from infra.database.migrate import migrate
+
+__all__ = ["DatabaseError", "LockBusyError", "locked", "migrate", "reading", "upsert", "writing"]
