@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from infra.logs import configure_logs
 from infra.settings import Settings
 from infra.whole_file import whole_file
 
+if TYPE_CHECKING:
+    from infra.lake import Lake
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 UseCaseName = Annotated[str, typer.Argument(metavar="USE_CASE", help="name of a use case, for example flight_delay")]
@@ -38,6 +41,12 @@ def interval_of(start: str, end: str) -> DataInterval:
     moments = [datetime.fromisoformat(text) for text in (start, end)]
     first, last = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
     return DataInterval(start=first, end=last)
+
+
+def lake_of(settings: Settings) -> "Lake":
+    from infra.lake import Lake
+
+    return Lake(settings.root, settings.database)
 
 
 def declarations_of(use_case: str) -> ModuleType:
@@ -99,8 +108,7 @@ def ingest(
                 use_case,
                 declared[name],
                 interval,
-                data_dir=settings.root,
-                control_database=settings.control_database,
+                lake=lake_of(settings),
                 engine=verdicts,
                 chaos=die_at(settings.chaos),
             )
@@ -121,7 +129,7 @@ def quality(use_case: UseCaseName) -> None:
 
     from feature_repo.quality import table_of
 
-    table = table_of(Settings().control_database, use_case_named(use_case).name)
+    table = table_of(Settings().database, use_case_named(use_case).name)
     Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
 
 
@@ -129,15 +137,15 @@ def quality(use_case: UseCaseName) -> None:
 def build(use_case: UseCaseName, start: Start, end: End) -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels."""
     from feature_repo.gold import build as build_gold
-    from feature_repo.lake import partitions
+    from infra.lake import SILVER, source_group
 
     settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
+    tables = lake_of(settings)
     for source in declared.SOURCES:
-        if not partitions(lake.silver(settings.root, source.name)):
-            typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
-    written = build_gold(
-        declared.TRANSFORMS, declared.SOURCES, interval, data_dir=settings.root, chaos=die_at(settings.chaos)
-    )
+        with tables.open(source_group(source.name)) as held:
+            if not held.has(SILVER):
+                typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
+    written = build_gold(declared.TRANSFORMS, declared.SOURCES, interval, lake=tables, chaos=die_at(settings.chaos))
     for name, num_rows in written.items():
         typer.echo(f"{name} {interval}: {num_rows} rows")
 
@@ -178,7 +186,7 @@ def materialize(use_case: UseCaseName) -> None:
     settings, contract = Settings(), use_case_named(use_case)
     store = OnlineStore(settings.online_store, contract, die_at(settings.chaos))
     now = settings.make_clock().now()
-    instant, num_rows = materialize_gold(contract, store, data_dir=settings.root, now=now)
+    instant, num_rows = materialize_gold(contract, store, lake=lake_of(settings), now=now)
     typer.echo(f"online features of {use_case} are at {instant.isoformat()}; {num_rows} rows changed")
 
 
@@ -193,12 +201,14 @@ def parity(
     from feature_repo import offline
     from feature_repo import parity as checks
     from feature_repo.materialize import newest_instant
+    from infra.lake import use_case_group
 
     settings, contract = Settings(), use_case_named(use_case)
-    built = newest_instant(contract, settings.root)
-    before = (built or EPOCH) + contract.step + contract.lag
-    answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
-    report = checks.compare(contract, offline.open_feature_store(settings), answers)
+    with lake_of(settings).open(use_case_group(use_case)) as gold:
+        built = newest_instant(contract, gold)
+        before = (built or EPOCH) + contract.step + contract.lag
+        answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
+        report = checks.compare(contract, offline.open_feature_store(settings, {use_case: gold}), answers)
     checks.keep(report, lake.parity_report(settings.root, use_case))
     typer.echo(json.dumps(asdict(report)) if as_json else checks.summary(report))
     if report.mismatched:

@@ -5,18 +5,17 @@ sentence that said why.
 """
 
 import json
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import control
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import reading, writing
 
 
-def record(database: Path, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
+def record(database: str, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
     details = {
         "rows_by_rule": dict(report.rows_by_rule),
         "repeats": report.num_repeats,
@@ -26,12 +25,12 @@ def record(database: Path, use_case: str, source: str, interval: DataInterval, r
     upsert(database, use_case, source, interval, counts, details)
 
 
-def record_failure(database: Path, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
+def record_failure(database: str, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
     upsert(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
 
 
 def upsert(
-    database: Path,
+    database: str,
     use_case: str,
     source: str,
     interval: DataInterval,
@@ -40,15 +39,15 @@ def upsert(
 ) -> None:
     """One row per interval: a rerun replaces what the run before it found."""
     identity = (use_case, source, to_microseconds(interval.start), to_microseconds(interval.end))
-    with control(database) as connection:
-        connection.execute(
+    with writing(database) as connection:
+        connection.exec_driver_sql(
             "INSERT OR REPLACE INTO quality (use_case, source, interval_start, interval_end, "
             "num_rows, num_quarantined, num_warned, score, failed, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*identity, *counts, json.dumps(details, sort_keys=True)),
         )
 
 
-def table_of(database: Path, use_case: str) -> Table:
+def table_of(database: str, use_case: str) -> Table:
     """The use case's intervals, oldest first, for a person to read."""
     table = Table(title=f"Quality of {use_case}")
     for name in ("source", "start", "end"):
@@ -56,8 +55,8 @@ def table_of(database: Path, use_case: str) -> Table:
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
-    with control(database) as connection:
-        rows = connection.execute(
+    with reading(database) as connection:
+        rows = connection.exec_driver_sql(
             "SELECT source, interval_start, interval_end, num_rows, num_quarantined, num_warned, score, failed, "
             "details FROM quality WHERE use_case = ? ORDER BY interval_start, source",
             (use_case,),

@@ -128,7 +128,6 @@ class Settings(BaseSettings):
         """The variables of `feature_store.yaml`, each as one value of YAML."""
         return {
             "FLYWHEEL_FEAST_REGISTRY": yaml_scalar(sqlalchemy_url(self.feature_registry)),
-            "FLYWHEEL_FEAST_DATA_DIR": yaml_scalar(str(self.root)),
             "FLYWHEEL_FEAST_ONLINE_STORE": yaml_scalar(str(self.online_store)),
         }
 

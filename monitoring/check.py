@@ -14,6 +14,7 @@ import numpy as np
 from feature_repo.contracts import serving_port
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import control
+from infra.lake import Lake
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
 from monitoring.decision import GROUPS, Judgement, judge
@@ -73,7 +74,7 @@ def check(
 def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now: datetime) -> Findings:
     """Read the window and judge it; writes nothing."""
     window = mature_window(spec.contract, spec.window, now)
-    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=now)
+    outcomes = read_outcomes(Lake(settings.root, settings.database), spec.contract, start=window.start, known_by=now)
     answers = read_answers(settings.prediction_log, spec.contract, window, outcomes)
     newest = read_answers(settings.prediction_log, spec.contract, immature_window(spec.contract, now), outcomes)
     current = answers.of_version(reference.served.version)

@@ -12,6 +12,7 @@ import httpx
 
 from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.contracts.control import control
+from infra.lake import Lake
 from infra.logs import logger
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
@@ -55,7 +56,9 @@ def draw_missing_reports(
 
 
 def answers_of(settings: Settings, spec: MonitoringSpec, window: DataInterval) -> Answers:
-    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=window.end)
+    outcomes = read_outcomes(
+        Lake(settings.root, settings.database), spec.contract, start=window.start, known_by=window.end
+    )
     return read_answers(settings.prediction_log, spec.contract, window, outcomes)
 
 

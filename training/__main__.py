@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ import typer
 from feature_repo.contracts import use_case_named
 from feature_repo.contracts.control import TrainingState, control
 from infra import one_shot
+from infra.lake import Lake, Snapshot, pin, use_case_group
 from infra.logs import configure_logs
 from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
@@ -62,11 +64,10 @@ def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
         raise TrainingError(f"the MLflow server at {settings.mlflow_url}: {error.message}") from error
 
 
-def feature_store(settings: Settings) -> "FeatureStore":
-    settings.use_feature_store()
+def feature_store(settings: Settings, use_case: str, gold: Snapshot) -> "FeatureStore":
     from feature_repo.offline import open_feature_store
 
-    return open_feature_store(settings)
+    return open_feature_store(settings, {use_case: gold})
 
 
 @app.command()
@@ -94,9 +95,12 @@ def dataset(use_case: UseCaseName) -> None:
     settings, spec = Settings(), spec_named(use_case)
     from training.dataset import build_dataset
 
-    with one_open(settings, use_case) as training:
+    lake = Lake(settings.root, settings.database)
+    with one_open(settings, use_case) as training, lake.open(use_case_group(use_case)) as gold:
         try:
-            facts = build_dataset(lambda: feature_store(settings), spec, training, data_dir=settings.root)
+            pin(lake, gold, holder=f"training/{training.training_id}")
+            open_store = partial(feature_store, settings, use_case, gold)
+            facts = build_dataset(open_store, spec, training, gold, data_dir=settings.root)
         except UnfitData as error:
             now = settings.make_clock().now()
             end(settings.control_database, training.training_id, TrainingState.REFUSED, str(error), now=now)

@@ -121,20 +121,29 @@ def upsert(connection: Connection, table: Table, values: Mapping[str, object]) -
 
 
 @contextmanager
-def locked(url: str, name: str, *, shared: bool = False, wait: timedelta = NO_WAIT) -> Iterator[Transaction]:
+def locked(
+    url: str, name: str, *, shared: bool = False, wait: timedelta = NO_WAIT, once: bool = False
+) -> Iterator[Transaction]:
     """Hold the lock of that name; many may share it, or one has it alone. Raises LockBusyError after `wait`.
 
-    Gives a transaction like `writing`, which fails if the lock was lost meanwhile.
+    Gives a transaction like `writing`, which fails if the lock was lost meanwhile. After `once` nobody takes that lock
+    again, and nothing of it is left.
     """
     engine = checked_engine(url)
     hold = file_lock if is_sqlite(engine) else advisory_lock
     with hold(engine, name, shared=shared, wait=wait) as transaction:
         yield transaction
+        if once and is_sqlite(engine):
+            lock_file(engine, name).unlink(missing_ok=True)
+
+
+def lock_file(engine: Engine, name: str) -> Path:
+    return file_of(engine).parent / "locks" / f"{name.replace('/', '.')}.lock"
 
 
 @contextmanager
 def file_lock(engine: Engine, name: str, *, shared: bool, wait: timedelta) -> Iterator[Transaction]:
-    path = file_of(engine).parent / "locks" / f"{name.replace('/', '.')}.lock"
+    path = lock_file(engine, name)
     path.parent.mkdir(exist_ok=True)
     deadline = time.monotonic() + wait.total_seconds()
     with path.open("a+") as file:

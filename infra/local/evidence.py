@@ -15,8 +15,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from feature_repo.contracts import lake
 from infra.clock import from_microseconds
+from infra.lake import LABELS, Lake, use_case_group
 from infra.local.ledger import Round, rounds_of
 from infra.quoting import parquet_files, read_only_uri
 from infra.settings import Settings
@@ -95,14 +95,14 @@ def read_answers(places: Places) -> pa.Table:
     connection = duckdb.connect()
     connection.register("asked", pa.Table.from_pylist(rows, ASKED))
     connection.execute(f"CREATE VIEW frozen AS FROM {parquet_files(places.frozen)}")
-    labels = lake.labels(places.settings.root, places.use_case).resolve()
-    days = sorted(labels.glob(f"*/{lake.PARTITION_FILE}"))
-    statement = ANSWERS.format(
-        labels=parquet_files(*days) if days else NO_LABELS,
-        feed=parquet_files(places.feed / "flights.parquet"),
-        late=LATE_MINUTES,
-    )
-    return connection.execute(statement).to_arrow_table()
+    lake = Lake(places.settings.root, places.settings.database)
+    with lake.open(use_case_group(places.use_case)) as gold:
+        statement = ANSWERS.format(
+            labels=gold.sql(LABELS) or NO_LABELS,
+            feed=parquet_files(places.feed / "flights.parquet"),
+            late=LATE_MINUTES,
+        )
+        return connection.execute(statement).to_arrow_table()
 
 
 ASKED = pa.schema(

@@ -66,7 +66,7 @@ def make(root: Path, year: dict[str, pa.Table], *, shuffled_with: int | None = N
     land_hourly(root, deliveries, shuffled_with=shuffled_with)
     for source in SOURCES:
         landed.ingest(root, source, DELIVERED)
-    build(TRANSFORMS, SOURCES, BUILT, data_dir=root)
+    build(TRANSFORMS, SOURCES, BUILT, lake=landed.lake_of(root))
     return root
 
 

@@ -13,7 +13,7 @@ from feature_repo.__main__ import app
 from feature_repo.contracts import lake
 from feature_repo.errors import IntervalRefusedError, NothingToDoError, ParityError, ReferenceMissingError
 from infra.settings import Settings, child_environment
-from tests.feature_repo.landed import START, TWO_DAYS, ingest, lake_digests, land, write_references
+from tests.feature_repo.landed import START, TWO_DAYS, ingest, land, silver, tables_of, write_references
 
 INTERVAL = ("--start", START.isoformat(), "--end", TWO_DAYS.end.isoformat())
 
@@ -57,15 +57,15 @@ def test_a_killed_ingest_is_ended_by_the_same_command_again(tmp_path: Path, two_
     for source in two_days:
         ingest(clean, source)
 
-    ended = command(killed, "ingest", "flight_delay", "flights", *INTERVAL, chaos="silver_partition_written")
+    ended = command(killed, "ingest", "flight_delay", "flights", *INTERVAL, chaos="silver_committed")
     assert ended.returncode == -signal.SIGKILL
-    assert not lake.silver(killed, "flights").exists()
+    assert silver(killed).num_rows == 0
 
     ended = command(killed, "ingest", "flight_delay", "flights", "weather", *INTERVAL)
     assert ended.returncode == 0, ended.stderr
     assert "quarantined, 0 repeats; score 1.0000" in ended.stdout
     for source in two_days:
-        assert lake_digests(killed, source) == lake_digests(clean, source)
+        assert tables_of(killed, source) == tables_of(clean, source)
 
     shown = command(killed, "quality", "flight_delay")
     assert "referential:tail_number" in shown.stdout
@@ -124,7 +124,7 @@ def test_a_source_that_delivered_nothing_keeps_no_other_out(tmp_path: Path, two_
     assert isinstance(ended.exception, IntervalRefusedError)
     assert str(ended.exception).startswith(f"weather delivered nothing in {TWO_DAYS}; expected at least one row")
     assert f"flights {TWO_DAYS}: {two_days['flights'].num_rows} rows delivered" in ended.output
-    assert lake.silver(tmp_path, "flights").exists()
+    assert silver(tmp_path).num_rows
     built = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
     assert "weather: no clean row in the lake" in built.output
     assert f"origin_weather {TWO_DAYS}: 0 rows" in built.output

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from feature_repo.contracts import control, lake, prediction_log
+from feature_repo.contracts import control, prediction_log
 from infra.clock import to_microseconds
 from infra.local.client import Answer
 from infra.local.evidence import Places, count_disagreements
@@ -19,6 +19,7 @@ from infra.local.report_page import page_of
 from infra.local.schedule import PlannedRequest
 from infra.local.screen import table_of
 from infra.settings import Settings
+from tests.feature_repo import landed
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 FORTNIGHT = timedelta(days=14)
@@ -99,9 +100,8 @@ def write_truth(places: Places) -> None:
             "label": pa.array([int(late(number)) if number % 10 else None for number in mature], pa.int8()),
         }
     )
-    folder = lake.labels(places.settings.root, "flight_delay") / "day=2013-04-01"
-    folder.mkdir(parents=True)
-    pq.write_table(labels, folder / lake.PARTITION_FILE)
+    known_at = pa.array([datetime(2013, 4, 1, tzinfo=UTC)] * PER_ROUND, TIME)
+    landed.write_gold(places.settings.root, "labels", labels.append_column("known_at", known_at), "known_at")
     ids = [f"p{number}" for number in range(2 * PER_ROUND)]
     pq.write_table(pa.table({"prediction_id": ids, "probability": [0.3] * len(ids)}), places.frozen)
 

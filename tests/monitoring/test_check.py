@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.contracts import lake
+from infra.lake import use_case_group
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.drawing import draw_missing_reports
 from monitoring.errors import MonitoringError, NothingServed
 from monitoring.incidents import num_unclaimed
 from monitoring.results import read_results
+from tests.feature_repo import landed
 from tests.monitoring.world import DAY, SPEC, START, USE_CASE, Installation, TrueModel, draw
 
 SERVED_FROM = START + 60 * DAY
@@ -243,12 +243,10 @@ def test_a_defect_of_the_data_ends_also_where_no_column_may_trigger(installation
 def test_labels_without_a_field_of_the_request_are_a_sentence(installation: Installation) -> None:
     answer_days(installation, num_days=1)
     day = NOW - DAY
-    path = lake.labels(installation.root, USE_CASE.name) / f"day={day:%Y-%m-%d}" / lake.PARTITION_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.parent.glob("*/*"):
-        old.unlink()
-    pq.write_table(pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]}), path)
-    with pytest.raises(ValueError, match=r"flight_delay: the labels in .* have no field of a request"):
+    landed.forget(installation.root, use_case_group(USE_CASE.name))
+    rows = pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]})
+    landed.write_gold(installation.root, "labels", rows, "known_at", USE_CASE.name)
+    with pytest.raises(ValueError, match=r"flight_delay: its labels have no field of a request"):
         installation.check(NOW)
 
 

@@ -49,7 +49,7 @@ def make_lake(root: Path) -> None:
     for name, rows in nycflights.feed():
         write_delivery(root, name, DELIVERED.end, landed.between(rows, DELIVERED.start, DELIVERED.end))
         landed.ingest(root, name, DELIVERED)
-    build(TRANSFORMS, SOURCES, DELIVERED, data_dir=root)
+    build(TRANSFORMS, SOURCES, DELIVERED, lake=landed.lake_of(root))
 
 
 def installation(root: Path) -> Settings:
