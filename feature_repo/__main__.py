@@ -23,6 +23,7 @@ from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
+from infra.database import DatabaseError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from infra.whole_file import whole_file
@@ -100,7 +101,7 @@ def ingest(
                 declared[name],
                 interval,
                 data_dir=settings.root,
-                control_database=settings.control_database,
+                database=settings.database,
                 engine=verdicts,
                 chaos=die_at(settings.chaos),
             )
@@ -121,7 +122,7 @@ def quality(use_case: UseCaseName) -> None:
 
     from feature_repo.quality import table_of
 
-    table = table_of(Settings().control_database, use_case_named(use_case).name)
+    table = table_of(Settings().database, use_case_named(use_case).name)
     Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
 
 
@@ -212,7 +213,7 @@ def main() -> None:
     except FeatureRepoError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except (ValueError, OSError, sqlite3.Error) as error:
+    except (DatabaseError, ValueError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -21,6 +21,7 @@ from feature_repo.errors import FeatureRepoError, LakeBusyError
 from feature_repo.lake import Transaction, partition, partitions, read, transaction
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.validation import Engine, Report, check, connect, open_references, refuse_if_defective, tables_of
+from infra.database import require_database
 from infra.quoting import parquet_files
 
 
@@ -30,11 +31,12 @@ def ingest(
     interval: DataInterval,
     *,
     data_dir: Path,
-    control_database: Path,
+    database: str,
     engine: Engine,
     chaos: Chaos = no_chaos,
 ) -> Report:
     """Raises FeatureRepoError, the lake unchanged and the interval's quality recorded as failed, if it is refused."""
+    require_database(database)
     tables = [layer(data_dir, source.name) for layer in (lake.bronze, lake.silver, lake.quarantine)]
     try:
         with transaction(data_dir, source.name, tables, chaos) as change:
@@ -45,9 +47,9 @@ def ingest(
     except LakeBusyError:
         raise
     except FeatureRepoError as error:
-        quality.record_failure(control_database, use_case, source.name, interval, str(error))
+        quality.record_failure(database, use_case, source.name, interval, str(error))
         raise
-    quality.record(control_database, use_case, source.name, interval, report)
+    quality.record(database, use_case, source.name, interval, report)
     return report
 
 

@@ -17,6 +17,8 @@ from feature_repo.rules_sql import verdicts
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.use_cases.flight_delay import FLIGHTS, WEATHER
 from feature_repo.validation import Report
+from infra.database import migrate
+from infra.settings import Settings
 
 SOURCES = {source.name: source for source in (FLIGHTS, WEATHER)}
 START = datetime(2013, 2, 8, tzinfo=UTC)  # a blizzard: cancellations, diversions, long delays
@@ -27,6 +29,16 @@ def between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     times = rows[DELIVERED_AT]
     inside = pc.and_(pc.greater_equal(times, pa.scalar(start, times.type)), pc.less(times, pa.scalar(end, times.type)))
     return rows.filter(inside)
+
+
+def database_of(data_dir: Path) -> str:
+    return Settings(data_dir=data_dir).database
+
+
+def set_up(data_dir: Path) -> None:
+    """What `make setup` leaves for this layer: the database and the reference tables."""
+    migrate(database_of(data_dir))
+    write_references(data_dir)
 
 
 def write_references(data_dir: Path) -> None:
@@ -63,10 +75,8 @@ def ingest(data_dir: Path, source: str | Source = "flights", interval: DataInter
     from feature_repo.ingest import ingest as ingest_interval
 
     declared = SOURCES[source] if isinstance(source, str) else source
-    control = data_dir / "control.db"
-    return ingest_interval(
-        "flight_delay", declared, interval, data_dir=data_dir, control_database=control, engine=verdicts
-    )
+    database = database_of(data_dir)
+    return ingest_interval("flight_delay", declared, interval, data_dir=data_dir, database=database, engine=verdicts)
 
 
 def digests(table: Path) -> dict[str, str]:

@@ -3,11 +3,9 @@
 import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import select
 
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
@@ -24,18 +23,20 @@ from feature_repo.expectations import Severity, complete
 from feature_repo.landing import write_delivery
 from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
+from infra.database import reading, schema
 from tests.feature_repo.landed import (
     START,
     TWO_DAYS,
     between,
+    database_of,
     digests,
     ingest,
     lake_digests,
     land,
     put,
     read,
+    set_up,
     shift,
-    write_references,
 )
 
 DAY = timedelta(days=1)
@@ -57,16 +58,17 @@ def silver(data_dir: Path) -> dict[str, str]:
 
 
 def quality(data_dir: Path) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(data_dir / "control.db")) as connection:
-        query = (
-            "SELECT num_rows, num_quarantined, num_warned, score, failed, details FROM quality ORDER BY interval_start"
-        )
-        return connection.execute(query).fetchall()
+    columns = schema.quality.c
+    query = select(
+        *(columns.num_rows, columns.num_quarantined, columns.num_warned, columns.score, columns.failed, columns.details)
+    )
+    with reading(database_of(data_dir)) as connection:
+        return [tuple(row) for row in connection.execute(query.order_by(columns.interval_start))]
 
 
 def fresh(data_dir: Path, rows: pa.Table, every: timedelta = timedelta(hours=6)) -> Path:
     """An installation with the rows on its landing folder."""
-    write_references(data_dir)
+    set_up(data_dir)
     land(data_dir, "flights", rows, every)
     return data_dir
 
@@ -108,7 +110,7 @@ def test_a_bad_row_is_quarantined_with_rule_reason_and_value(tmp_path: Path, two
 
 
 def test_the_real_wind_of_1048_miles_per_hour_is_quarantined(tmp_path: Path, year: dict[str, pa.Table]) -> None:
-    write_references(tmp_path)
+    set_up(tmp_path)
     interval = DataInterval(
         start=datetime.fromisoformat("2013-02-12T00:00Z"), end=datetime.fromisoformat("2013-02-13T00:00Z")
     )
@@ -277,9 +279,9 @@ from pathlib import Path
 from feature_repo.chaos import die_at
 from feature_repo.ingest import ingest
 from feature_repo.rules_sql import verdicts
-from tests.feature_repo.landed import SOURCES, TWO_DAYS
+from tests.feature_repo.landed import SOURCES, TWO_DAYS, database_of
 root = Path({str(data_dir)!r})
-ingest("flight_delay", SOURCES["flights"], TWO_DAYS, data_dir=root, control_database=root / "control.db",
+ingest("flight_delay", SOURCES["flights"], TWO_DAYS, data_dir=root, database=database_of(root),
     engine=verdicts, chaos=die_at({chaos!r}))
 """
     return [sys.executable, "-c", program]
@@ -337,13 +339,12 @@ def test_the_loser_changes_nothing_and_is_not_recorded_as_a_bad_interval(install
     from feature_repo.ingest import ingest as ingest_interval
     from feature_repo.rules_sql import verdicts
 
-    control = installation / "control.db"
     ingest_interval(
         "flight_delay",
         FLIGHTS,
         TWO_DAYS,
         data_dir=installation,
-        control_database=control,
+        database=database_of(installation),
         engine=verdicts,
         chaos=ingest_beside,
     )

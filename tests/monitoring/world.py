@@ -27,9 +27,9 @@ from feature_repo.contracts.base import (
     UseCase,
     Value,
 )
-from feature_repo.contracts.control import DDL as CONTROL_DDL
-from feature_repo.contracts.prediction_log import DDL as LOG_DDL
+from feature_repo.contracts.prediction_log import DDL
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import migrate, writing
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.results import Result
@@ -133,13 +133,15 @@ class Installation:
     def __post_init__(self) -> None:
         self.settings = Settings(data_dir=self.root, serving_port=1, mlflow_port=1)
         self.settings.make_secrets()
-        for path, ddl in ((self.settings.prediction_log, LOG_DDL), (self.settings.control_database, CONTROL_DDL)):
-            with closing(sqlite3.connect(path)) as connection:
-                connection.executescript(ddl)
+        migrate(self.settings.database)
+        with closing(sqlite3.connect(self.settings.prediction_log)) as connection:
+            connection.executescript(DDL)
 
     def execute(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(self.settings.control_database)) as connection, connection:
-            return connection.execute(query, values).fetchall()
+        """A statement in SQLite's words on the database that the layers share."""
+        with writing(self.settings.database) as connection:
+            result = connection.exec_driver_sql(query, values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def train(self, version: str, reference: Sample, *, state: str = "passed") -> None:
         """Register a version as TRAINING leaves it: the newest 28 days are split into stop and gate."""
