@@ -23,6 +23,7 @@ from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
+from infra.database import DatabaseError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from infra.whole_file import whole_file
@@ -222,7 +223,7 @@ def main() -> None:
     except FeatureRepoError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except (ValueError, OSError, sqlite3.Error) as error:
+    except (DatabaseError, ValueError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

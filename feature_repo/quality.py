@@ -1,4 +1,4 @@
-"""The quality score of each ingested interval, in the control database, where monitoring and people read it.
+"""The quality score of each ingested interval, in the database, where monitoring and people read it.
 
 The score is the share of delivered rows that were not quarantined; a refused interval is marked `failed` with the
 sentence that said why.
@@ -8,11 +8,13 @@ import json
 
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import select
 
 from feature_repo.contracts.base import DataInterval
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
-from infra.database import reading, writing
+from infra.database import reading, upsert, writing
+from infra.database.schema import quality
 
 
 def record(database: str, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
@@ -22,14 +24,14 @@ def record(database: str, use_case: str, source: str, interval: DataInterval, re
         "warnings": list(report.warnings),
     }
     counts = (report.num_rows, report.num_quarantined, report.num_warned, report.score, 0)
-    upsert(database, use_case, source, interval, counts, details)
+    replace(database, use_case, source, interval, counts, details)
 
 
 def record_failure(database: str, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
-    upsert(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
+    replace(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
 
 
-def upsert(
+def replace(
     database: str,
     use_case: str,
     source: str,
@@ -38,13 +40,21 @@ def upsert(
     details: dict[str, object],
 ) -> None:
     """One row per interval: a rerun replaces what the run before it found."""
-    identity = (use_case, source, to_microseconds(interval.start), to_microseconds(interval.end))
+    num_rows, num_quarantined, num_warned, score, failed = counts
+    row = {
+        "use_case": use_case,
+        "source": source,
+        "interval_start": to_microseconds(interval.start),
+        "interval_end": to_microseconds(interval.end),
+        "num_rows": num_rows,
+        "num_quarantined": num_quarantined,
+        "num_warned": num_warned,
+        "score": score,
+        "failed": failed,
+        "details": json.dumps(details, sort_keys=True),
+    }
     with writing(database) as connection:
-        connection.exec_driver_sql(
-            "INSERT OR REPLACE INTO quality (use_case, source, interval_start, interval_end, "
-            "num_rows, num_quarantined, num_warned, score, failed, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*identity, *counts, json.dumps(details, sort_keys=True)),
-        )
+        upsert(connection, quality, row)
 
 
 def table_of(database: str, use_case: str) -> Table:
@@ -55,17 +65,14 @@ def table_of(database: str, use_case: str) -> Table:
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
+    query = select(quality).where(quality.c.use_case == use_case)
     with reading(database) as connection:
-        rows = connection.exec_driver_sql(
-            "SELECT source, interval_start, interval_end, num_rows, num_quarantined, num_warned, score, failed, "
-            "details FROM quality WHERE use_case = ? ORDER BY interval_start, source",
-            (use_case,),
-        ).fetchall()
-    for source, start, end, num_rows, quarantined, warned, score, failed, details in rows:
-        parsed = json.loads(details)
+        rows = connection.execute(query.order_by(quality.c.interval_start, quality.c.source)).all()
+    for row in rows:
+        parsed = json.loads(row.details)
         counts = [f"{rule} {number}" for rule, number in parsed.get("rows_by_rule", {}).items()]
-        found = parsed["reason"] if failed else ", ".join([*counts, *parsed["warnings"]])
-        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (start, end))
-        verdict = "refused" if failed else f"{score:.4f}"
-        table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, Text(found))
+        found = parsed["reason"] if row.failed else ", ".join([*counts, *parsed["warnings"]])
+        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (row.interval_start, row.interval_end))
+        numbers = map(str, (row.num_rows, row.num_quarantined, row.num_warned))
+        table.add_row(row.source, *times, *numbers, "refused" if row.failed else f"{row.score:.4f}", Text(found))
     return table

@@ -75,10 +75,6 @@ class Settings(BaseSettings):
         return sqlalchemy_url(self.root / "control.db")
 
     @property
-    def control_database(self) -> Path:
-        return self.root / "control.db"
-
-    @property
     def prediction_log(self) -> Path:
         return self.root / "predictions.db"
 

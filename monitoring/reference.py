@@ -5,17 +5,18 @@ need the model once per version, so the result is kept beside the reports.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 
 from feature_repo.contracts.base import ColumnType, UseCase
+from infra.database import reading
+from infra.database.schema import trainings
 from infra.settings import Settings
 from infra.whole_file import whole_file
 from monitoring.answers import strings
@@ -52,19 +53,19 @@ class Reference:
     weights: dict[str, float]
 
 
-def find_version(database: Path, use_case: UseCase, version: str) -> ServedVersion:
+def find_version(database: str, use_case: UseCase, version: str) -> ServedVersion:
     """Raises ReferenceMissing if no training made this version: it was registered by hand."""
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        row = connection.execute(
-            "SELECT training_id, run_id FROM trainings WHERE use_case = ? AND model_version = ?",
-            (use_case.name, version),
-        ).fetchone()
+    query = select(trainings.c.training_id, trainings.c.run_id).where(
+        trainings.c.use_case == use_case.name, trainings.c.model_version == version
+    )
+    with reading(database) as connection:
+        row = connection.execute(query).first()
     if row is None:
         raise ReferenceMissing(
             f"{use_case.name} version {version}: no training made it, so there are no rows to compare with; "
             "release a version that a training of this installation registered"
         )
-    return ServedVersion(version=version, training_id=str(row[0]), run_id=str(row[1]))
+    return ServedVersion(version=version, training_id=str(row.training_id), run_id=str(row.run_id))
 
 
 def dataset_path(root: Path, training_id: str) -> Path:
@@ -83,7 +84,7 @@ def read_reference(
     load_model: Callable[[Settings, str], Model] = load_served_model,
 ) -> Reference:
     """Kept from an earlier check, or made now. Raises ReferenceMissing, or what `load_model` raises."""
-    served = find_version(settings.control_database, spec.contract, version)
+    served = find_version(settings.database, spec.contract, version)
     path = cache_path(settings.root, spec.contract, version)
     if not path.exists():
         table = make_reference(

@@ -5,11 +5,9 @@ Evidently and Airflow. The copy of the repository lies in a temporary folder and
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +15,10 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from infra.clock import ReplayClock, from_microseconds
+from infra.database import reading
 from infra.local import airflow_server
 from infra.local.airflow import STAGES
 from infra.local.world import Disturbances, World
@@ -55,8 +55,8 @@ class Round:
         self.outputs[command] = self.root.run(layer, command, *arguments)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.root.settings.control_database)) as connection:
-            return connection.execute(query).fetchall()
+        with reading(self.root.settings.database) as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
 
 
 @pytest.fixture(scope="module")

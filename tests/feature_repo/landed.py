@@ -38,6 +38,16 @@ def between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     return rows.filter(inside)
 
 
+def database_of(data_dir: Path) -> str:
+    return Settings(data_dir=data_dir).database
+
+
+def set_up(data_dir: Path) -> None:
+    """What `make setup` leaves for this layer: the database and the reference tables."""
+    migrate(database_of(data_dir))
+    write_references(data_dir)
+
+
 def write_references(data_dir: Path) -> None:
     for name, table in nycflights.references().items():
         path = lake.reference(data_dir, name)

@@ -186,7 +186,7 @@ def test_no_rows_and_rows_without_keys_are_joined_to_no_features(feast: FeatureS
 
 
 def test_a_view_that_never_had_a_row_is_joined_as_absent(year: dict[str, pa.Table], tmp_path: Path) -> None:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     write_delivery(tmp_path, "flights", flown.END, landed.between(year["flights"], flown.KNOWN_FROM, flown.END))
     landed.ingest(tmp_path, "flights", flown.DELIVERED)
     assert build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(tmp_path))["origin_weather"] == 0

@@ -56,7 +56,7 @@ def test_an_interval_in_parts_that_end_within_a_day_has_the_same_bytes(installed
 
 
 def test_the_first_days_hour_by_hour_have_the_same_bytes_as_at_once(tmp_path: Path, year: dict[str, pa.Table]) -> None:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     delivered = DataInterval(start=NEW_YEAR.start - timedelta(days=1), end=NEW_YEAR.end)
     for name, rows in year.items():
         write_delivery(tmp_path, name, delivered.end, landed.between(rows, delivered.start, delivered.end))

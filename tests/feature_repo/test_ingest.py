@@ -3,11 +3,9 @@
 import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
+from sqlalchemy import select
 
 from feature_repo.chaos import no_chaos
 from feature_repo.contracts import lake as layout
@@ -29,18 +28,20 @@ from feature_repo.landing import write_delivery
 from feature_repo.rules_sql import verdicts
 from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
+from infra.database import reading, schema
 from infra.lake import SILVER, source_group
 from tests.feature_repo import landed
 from tests.feature_repo.landed import (
     START,
     TWO_DAYS,
     between,
+    database_of,
     ingest,
     land,
     put,
+    set_up,
     shift,
     tables_of,
-    write_references,
 )
 
 DAY = timedelta(days=1)
@@ -51,16 +52,17 @@ POINTS = ("begun", "validated", "bronze_committed", "silver_committed", "quarant
 
 
 def quality(data_dir: Path) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(data_dir / "control.db")) as connection:
-        query = (
-            "SELECT num_rows, num_quarantined, num_warned, score, failed, details FROM quality ORDER BY interval_start"
-        )
-        return connection.execute(query).fetchall()
+    columns = schema.quality.c
+    query = select(
+        *(columns.num_rows, columns.num_quarantined, columns.num_warned, columns.score, columns.failed, columns.details)
+    )
+    with reading(database_of(data_dir)) as connection:
+        return [tuple(row) for row in connection.execute(query.order_by(columns.interval_start))]
 
 
 def fresh(data_dir: Path, rows: pa.Table, every: timedelta = timedelta(hours=6)) -> Path:
     """An installation with the rows on its landing folder."""
-    write_references(data_dir)
+    set_up(data_dir)
     land(data_dir, "flights", rows, every)
     return data_dir
 
@@ -102,7 +104,7 @@ def test_a_bad_row_is_quarantined_with_rule_reason_and_value(tmp_path: Path, two
 
 
 def test_the_real_wind_of_1048_miles_per_hour_is_quarantined(tmp_path: Path, year: dict[str, pa.Table]) -> None:
-    write_references(tmp_path)
+    set_up(tmp_path)
     interval = DataInterval(
         start=datetime.fromisoformat("2013-02-12T00:00Z"), end=datetime.fromisoformat("2013-02-13T00:00Z")
     )

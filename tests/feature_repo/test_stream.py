@@ -71,7 +71,7 @@ def test_online_equals_the_replay_of_offline_at_every_instant_with_late_rows(ins
 
 def test_from_before_the_first_delivery_on_online_equals_offline(tmp_path: Path, year: dict[str, pa.Table]) -> None:
     """Flights begin at 10:15, the weather a day later; before there is no landing folder, then files without a row."""
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     days = DataInterval(start=datetime(2012, 12, 31, 6, tzinfo=UTC), end=datetime(2013, 1, 1, 14, tzinfo=UTC))
     clock = flown.HandClock(days.start)
     stream, published = flown.stream(tmp_path, clock), {}

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from infra.database import DatabaseError
 from infra.lake import use_case_group
 from infra.settings import Settings
 from monitoring.check import check
@@ -55,7 +56,7 @@ def test_a_quiet_window_decides_nothing_and_opens_nothing(installation: Installa
     result = installation.check(NOW)
     assert result.decision == "none"
     assert states(installation) == []
-    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+    assert [kept for _, kept in read_results(installation.settings.database, USE_CASE.name)] == [result]
 
 
 def test_the_window_ends_a_labels_delay_before_now_and_replayed_answers_are_left_out(
@@ -64,7 +65,7 @@ def test_the_window_ends_a_labels_delay_before_now_and_replayed_answers_are_left
     answer_days(installation)
     installation.answer(draw(9, num_days=14, rows_per_day=50, first=SERVED_FROM + DAY), replayed=True)
     result = installation.check(NOW)
-    ((window, _),) = read_results(installation.settings.control_database, USE_CASE.name)
+    ((window, _),) = read_results(installation.settings.database, USE_CASE.name)
     assert (window.start, window.end) == (NOW - timedelta(hours=36) - 14 * DAY, NOW - timedelta(hours=36))
     assert abs(result.num_rows - 14 * ROWS_PER_DAY) < ROWS_PER_DAY
 
@@ -85,12 +86,12 @@ def test_lost_skill_asks_for_one_training_however_often_the_window_is_checked(in
     assert first.decision == second.decision == "retrain"
     assert first.incidents == second.incidents
     assert states(installation) == [("performance", "P2", "performance", "open")]
-    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 1
+    assert num_unclaimed(installation.settings.database, USE_CASE.name) == 1
 
 
 def test_an_episode_keeps_its_incident_and_asks_again_only_after_a_training_in_vain(installation: Installation) -> None:
     answer_days(installation, decay=0.6, num_days=45)
-    database = installation.settings.control_database
+    database = installation.settings.database
     first = installation.check(NOW)
     installation.execute("UPDATE inbox SET claimed_by = 't2'")
     installation.execute("UPDATE incidents SET state = 'training', training_id = 't2'")
@@ -120,7 +121,7 @@ def test_a_defect_and_real_drift_at_once_start_no_training(installation: Install
     assert result.decision == "data_defect"
     assert "weak: null share 1.00" in result.reason
     assert states(installation) == [("data", "P2", "data_defect", "open")]
-    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 0
+    assert num_unclaimed(installation.settings.database, USE_CASE.name) == 0
 
 
 def test_without_the_defect_the_same_window_asks_for_a_training(installation: Installation) -> None:
@@ -208,14 +209,13 @@ def test_whatever_little_was_answered_is_judged_or_said_to_be_too_little(install
     assert result.performance.status == "insufficient"
     assert result.decision == "insufficient"
     assert result.performance.was_due == (rows in ("no outcome", "no label", "one class"))
-    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+    assert [kept for _, kept in read_results(installation.settings.database, USE_CASE.name)] == [result]
 
 
 def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "nothing", serving_port=1, mlflow_port=1)
-    with pytest.raises(MonitoringError, match=r"no prediction log at .* run `make setup`"):
+    with pytest.raises(DatabaseError, match=r"no database at .* run `make setup` first"):
         check(settings, SPEC, now=NOW, load_model=lambda *_: TrueModel())
-    assert num_unclaimed(settings.control_database, USE_CASE.name) == 0
     assert not settings.root.exists()
 
 
@@ -265,7 +265,7 @@ def test_the_report_is_kept_where_the_result_says(installation: Installation) ->
     answer_days(installation, shift=1.0)
     installation.check(NOW)
     drawn = draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel())
-    [(_, result)] = read_results(installation.settings.control_database, SPEC.contract.name)
+    [(_, result)] = read_results(installation.settings.database, SPEC.contract.name)
     assert drawn == [result.report]
     assert "strong" in (installation.root / "reports" / drawn[0]).read_text()
     assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []

@@ -28,7 +28,7 @@ from feature_repo.contracts.base import (
 )
 from feature_repo.contracts.prediction_log import DDL as LOG_DDL
 from infra.clock import from_microseconds, to_microseconds
-from infra.database import migrate
+from infra.database import migrate, writing
 from infra.lake import LABELS
 from infra.settings import Settings
 from monitoring.check import check
@@ -139,8 +139,10 @@ class Installation:
             connection.executescript(LOG_DDL)
 
     def execute(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(self.settings.control_database)) as connection, connection:
-            return connection.execute(query, values).fetchall()
+        """A statement in SQLite's words on the database that the layers share."""
+        with writing(self.settings.database) as connection:
+            result = connection.exec_driver_sql(query, values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def train(self, version: str, reference: Sample, *, state: str = "passed") -> None:
         """Register a version as TRAINING leaves it: the newest 28 days are split into stop and gate."""
