@@ -162,7 +162,7 @@ def stream(use_case: UseCaseName) -> None:
         Stream(
             declared.TRANSFORMS,
             declared.SOURCES,
-            data_dir=settings.root,
+            lake=lake_of(settings),
             online_store=settings.online_store,
             clock=settings.make_clock(),
             chaos=die_at(settings.chaos),
