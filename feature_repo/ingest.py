@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from feature_repo import landing, quality
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts import lake
-from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.base import JOINT, DataInterval
 from feature_repo.errors import FeatureRepoError, LakeBusyError
 from feature_repo.lake import Transaction, partition, partitions, read, transaction
 from feature_repo.sources import DELIVERED_AT, Source
@@ -39,7 +39,7 @@ def ingest(
     try:
         with transaction(data_dir, source.name, tables, chaos) as change:
             connection = connect()
-            report = judge(connection, source, interval, data_dir, engine)
+            report = judge(connection, use_case, source, interval, data_dir, engine)
             chaos("validated")
             write(connection, source, interval, change)
     except LakeBusyError:
@@ -52,23 +52,28 @@ def ingest(
 
 
 def judge(
-    connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path, engine: Engine
+    connection: duckdb.DuckDBPyConnection,
+    use_case: str,
+    source: Source,
+    interval: DataInterval,
+    data_dir: Path,
+    engine: Engine,
 ) -> Report:
     """Read and check the interval's deliveries. Raises FeatureRepoError if the interval is to be refused."""
     tables = tables_of(source)
-    open_references(connection, source, data_dir)
+    open_references(connection, source, use_case, data_dir)
     files = landing.deliveries(data_dir, source.name, interval)
     landing.load(connection, source, files, interval, tables.delivered)
     open_earlier(connection, source, interval, data_dir)
-    report = check(connection, source, engine=engine, known=f"{source.name}_earlier")
+    report = check(connection, source, engine=engine, known=f"{source.name}{JOINT}earlier")
     refuse_if_defective(connection, source, interval, report)
     warnings = (silence(connection, source, interval), repeats_later(connection, source, interval, data_dir))
     return replace(report, warnings=tuple(warning for warning in warnings if warning))
 
 
 def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, data_dir: Path) -> None:
-    """`<source>_earlier`: silver rows delivered before the interval whose keys it delivers again."""
-    name, key = f"{source.name}_earlier", ", ".join(source.key)
+    """`<source>__earlier`: silver rows delivered before the interval whose keys it delivers again."""
+    name, key = f"{source.name}{JOINT}earlier", ", ".join(source.key)
     files = partitions(lake.silver(data_dir, source.name))
     silver = parquet_files(*files) if files else f"(FROM {tables_of(source).delivered} LIMIT 0)"
     connection.execute(

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.contracts.control import control
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
@@ -48,19 +48,38 @@ def upsert(
         )
 
 
-def table_of(database: Path, use_case: str) -> Table:
-    """The use case's intervals, oldest first, for a person to read."""
-    table = Table(title=f"Quality of {use_case}")
+def ingested(database: Path, owner: str, source: str) -> list[DataInterval]:
+    """What its owner ingested of a source without refusing it, joined where it adjoins, oldest first."""
+    with control(database) as connection:
+        rows = connection.execute(
+            "SELECT interval_start, interval_end FROM quality WHERE use_case = ? AND source = ? AND failed = 0 "
+            "ORDER BY interval_start",
+            (owner, source),
+        ).fetchall()
+    spans: list[list[int]] = []
+    for start, end in rows:
+        if spans and start <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], end)
+        else:
+            spans.append([start, end])
+    return [DataInterval(start=from_microseconds(start), end=from_microseconds(end)) for start, end in spans]
+
+
+def table_of(database: Path, use_case: UseCase) -> Table:
+    """The intervals of the use case's sources, its own and those that it reads, oldest first, for a person to read."""
+    table = Table(title=f"Quality of {use_case.name}")
     for name in ("source", "start", "end"):
         table.add_column(name)
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
+    owners = [value for pair in use_case.owner_by_source.items() for value in pair]
     with control(database) as connection:
         rows = connection.execute(
             "SELECT source, interval_start, interval_end, num_rows, num_quarantined, num_warned, score, failed, "
-            "details FROM quality WHERE use_case = ? ORDER BY interval_start, source",
-            (use_case,),
+            f"details FROM quality WHERE {' OR '.join(['source = ? AND use_case = ?'] * (len(owners) // 2))} "
+            "ORDER BY interval_start, source",
+            owners,
         ).fetchall()
     for source, start, end, num_rows, quarantined, warned, score, failed, details in rows:
         parsed = json.loads(details)

@@ -48,12 +48,17 @@ class SourceQuality:
 
 
 def read_quality(database: Path, use_case: UseCase, interval: DataInterval) -> list[SourceQuality]:
-    """By source, over the ingested intervals that touch this one; a failure that a later rerun covers is forgotten."""
+    """By source, over the ingested intervals that touch this one; a failure that a later rerun covers is forgotten.
+
+    What stands of a source stands under its owner, whoever reads it.
+    """
+    owners = [value for pair in use_case.owner_by_source.items() for value in pair]
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         rows = connection.execute(
             "SELECT source, interval_start, interval_end, num_rows, num_quarantined, failed, details FROM quality "
-            "WHERE use_case = ? AND interval_start < ? AND interval_end > ? ORDER BY source, interval_start",
-            (use_case.name, to_microseconds(interval.end), to_microseconds(interval.start)),
+            f"WHERE ({' OR '.join(['source = ? AND use_case = ?'] * (len(owners) // 2))}) "
+            "AND interval_start < ? AND interval_end > ? ORDER BY source, interval_start",
+            (*owners, to_microseconds(interval.end), to_microseconds(interval.start)),
         ).fetchall()
     qualities = []
     for source in sorted({row[0] for row in rows}):

@@ -25,6 +25,10 @@ WORDS_OF_SQL = """
 """
 RESERVED_IN_SQL = frozenset(WORDS_OF_SQL.split())
 OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at", "delivery", "row"})
+OUR_TABLES = frozenset(
+    {"instants", "population", "labels", "prelude", "watermark", "delivered", "loaded", "dense"}  # beside those joined
+)
+JOINT = "__"
 
 
 def require_name(kind: str, name: str) -> None:
@@ -35,6 +39,21 @@ def require_name(kind: str, name: str) -> None:
         raise ValueError(f"{kind} {name!r}: that is a reserved word of SQL; give it another name")
     if name in OUR_COLUMNS:
         raise ValueError(f"{kind} {name!r}: a column that the platform adds has that name; give it another")
+
+
+def require_own_name(kind: str, name: str) -> None:
+    """The name of a thing that has a table, a DAG or a file of its own, or several, joined: `flight_delay__labels`.
+
+    No such name can be read as a joined one, and none is a table's that the platform makes. Raises ValueError.
+    """
+    require_name(kind, name)
+    if JOINT in name or name.endswith("_"):
+        raise ValueError(
+            f"{kind} {name!r}: two underscores join it to other names, as in flight_delay{JOINT}labels; "
+            "put single ones between words and none at the end"
+        )
+    if name in OUR_TABLES:
+        raise ValueError(f"{kind} {name!r}: a table that the platform makes has that name; give it another")
 
 
 class ColumnType(StrEnum):
@@ -94,8 +113,9 @@ class FeatureViewContract:
 
     def __post_init__(self) -> None:
         """Feast's DuckDB store cannot express days and hours in one duration."""
-        for name in (self.name, *self.join_keys):
-            require_name("feature view or join key", name)
+        require_own_name("feature view", self.name)
+        for name in self.join_keys:
+            require_name("join key", name)
         if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
         if not self.join_keys or not self.columns:
@@ -132,10 +152,19 @@ class DataInterval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedSource:
+    """A source that a use case reads and another one, its owner, declares and ingests."""
+
+    name: str
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One use case, declared once; everything the platform does for it is derived from this.
 
-    `sources` are the names of what is ingested for it. `step` is the distance of the grid's instants, `lag` the time
+    It owns `sources`: they are ingested for it, and it `reads` those of other owners as they left them. Its service's
+    port is the installation's first plus `port_offset`. `step` is the distance of the grid's instants, `lag` the time
     from an instant to when its rows may be served. `request_features` maps a request and its view features (a value
     is None when absent) to the request-time features; training and serving both call it.
     """
@@ -145,7 +174,9 @@ class UseCase:
     description: str
     task_type: TaskType
     feature_service: str
+    port_offset: int
     sources: tuple[str, ...]
+    reads: tuple[SharedSource, ...] = ()
     views: tuple[FeatureViewContract, ...]
     request: tuple[RequestField, ...]
     request_columns: tuple[Column, ...]
@@ -157,14 +188,26 @@ class UseCase:
     decision_threshold: float
 
     def __post_init__(self) -> None:
-        for name in (self.name, self.feature_service, *self.sources):
-            require_name("use case, feature service or source", name)
-        names = [column.name for column in self.vector]
+        require_own_name("use case", self.name)
+        require_own_name("feature service", self.feature_service)
+        for name in self.sources:
+            require_own_name("source", name)
+        names = [field.name for field in self.request] + [column.name for column in self.vector]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"{self.name}: columns {twice} are declared twice; a vector's names must be unique")
-        if not self.sources or not self.views:
-            raise ValueError(f"{self.name}: needs a source and a view, got {self.sources}, {self.views}")
+            raise ValueError(
+                f"{self.name}: {twice} are declared twice among request fields and columns, which meet in one row of a "
+                "training set; give one of each two another name"
+            )
+        if not self.owner_by_source or not self.views:
+            raise ValueError(f"{self.name}: needs a source and a view, got {[*self.owner_by_source]}, {self.views}")
+        if self.port_offset < 0:
+            raise ValueError(f"{self.name}: port_offset is {self.port_offset}, expected 0 or more")
+
+    @property
+    def owner_by_source(self) -> dict[str, str]:
+        """Every source whose rows it is made from, its own first, with the use case that ingests it."""
+        return dict.fromkeys(self.sources, self.name) | {shared.name: shared.owner for shared in self.reads}
 
     @property
     def view_columns(self) -> tuple[Column, ...]:

@@ -28,9 +28,9 @@ def quarantine(data_dir: Path, source: str) -> Path:
     return data_dir / "lake" / "quarantine" / source
 
 
-def reference(data_dir: Path, name: str) -> Path:
-    """A small table that changes by hand: airports, aircraft; one Parquet file."""
-    return data_dir / "lake" / "reference" / f"{name}.parquet"
+def reference(data_dir: Path, owner: str, name: str) -> Path:
+    """A small table that changes by hand: airports, aircraft; one Parquet file of the use case that declares it."""
+    return data_dir / "lake" / "reference" / owner / f"{name}.parquet"
 
 
 def feature_view(data_dir: Path, view: str) -> Path:

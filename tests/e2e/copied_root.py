@@ -37,7 +37,7 @@ def list_use_case(folder: Path, name: str) -> None:
     text = path.read_text()
     listed = text.replace(
         "import FLIGHT_DELAY\n", f"import FLIGHT_DELAY\nfrom feature_repo.contracts.{name} import {contract}\n"
-    ).replace("in (FLIGHT_DELAY,)}", f"in (FLIGHT_DELAY, {contract})}}")
+    ).replace("listed_by_name(FLIGHT_DELAY)", f"listed_by_name(FLIGHT_DELAY, {contract})")
     assert listed.count(contract) == 2, "the list of use cases is written in another way now: change this too"
     path.write_text(listed)
 

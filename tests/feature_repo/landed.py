@@ -18,6 +18,7 @@ from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.use_cases.flight_delay import FLIGHTS, WEATHER
 from feature_repo.validation import Report
 
+OWNER = "flight_delay"
 SOURCES = {source.name: source for source in (FLIGHTS, WEATHER)}
 START = datetime(2013, 2, 8, tzinfo=UTC)  # a blizzard: cancellations, diversions, long delays
 TWO_DAYS = DataInterval(start=START, end=START + timedelta(days=2))
@@ -31,7 +32,7 @@ def between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
 
 def write_references(data_dir: Path) -> None:
     for name, table in nycflights.references().items():
-        path = lake.reference(data_dir, name)
+        path = lake.reference(data_dir, OWNER, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
 
@@ -64,9 +65,7 @@ def ingest(data_dir: Path, source: str | Source = "flights", interval: DataInter
 
     declared = SOURCES[source] if isinstance(source, str) else source
     control = data_dir / "control.db"
-    return ingest_interval(
-        "flight_delay", declared, interval, data_dir=data_dir, control_database=control, engine=verdicts
-    )
+    return ingest_interval(OWNER, declared, interval, data_dir=data_dir, control_database=control, engine=verdicts)
 
 
 def digests(table: Path) -> dict[str, str]:
