@@ -117,16 +117,22 @@ def test_who_reads_a_source_beside_its_own_ingests_its_own_by_its_own_time(monke
         "  when asset rings: -",
         "  rings: features/rain_ahead source/radar source/snow",
     ]
-    assert dag.get_task("ingest").arguments[:5] == ["feature_repo", "ingest", "rain_ahead", "radar", "snow"]
+    assert task_of(dag, "ingest").arguments[:5] == ["feature_repo", "ingest", "rain_ahead", "radar", "snow"]
     assert "It reads `weather` of flight_delay" in str(dag.doc_md)
 
 
 def test_a_build_waits_longer_for_an_owner_than_an_owners_ingest_may_take_with_its_retries() -> None:
-    owner = features_dag(FLIGHT_DELAY, cron="0 0 * * *").get_task("ingest")
-    reader = features_dag(READER, cron="0 0 * * *").get_task("build")
+    owner = task_of(features_dag(FLIGHT_DELAY, cron="0 0 * * *"), "ingest")
+    reader = task_of(features_dag(READER, cron="0 0 * * *"), "build")
     assert isinstance(owner.execution_timeout, timedelta)
 
     assert sum(pauses(reader), timedelta()) >= owner.execution_timeout * (1 + len(pauses(owner)))
+
+
+def task_of(dag: DAG, task_id: str) -> CommandOperator:
+    task = dag.get_task(task_id)
+    assert isinstance(task, CommandOperator)
+    return task
 
 
 def pauses(task: BaseOperator) -> list[timedelta]:

@@ -1,4 +1,7 @@
-"""When the stages of rain_ahead run, its features as often as the owner ingests what it reads; airflow.sdk.DAG is named so that Airflow reads the file."""
+"""When the stages of rain_ahead run; its features as often as the owner of what it reads ingests that.
+
+The names are annotated with airflow.sdk.DAG: Airflow skips a file whose text names neither airflow nor a DAG.
+"""
 
 from airflow.sdk import DAG
 
