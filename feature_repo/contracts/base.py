@@ -5,7 +5,7 @@ framework, so the layers can share one truth and nothing else.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -28,6 +28,7 @@ OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at"
 OUR_TABLES = frozenset(
     {"instants", "population", "labels", "prelude", "watermark", "delivered", "loaded", "dense"}  # beside those joined
 )
+COLUMNS_OF_ASKED_ROWS = frozenset({"label", "prediction_time", "probability", "split", "event_timestamp"})
 JOINT = "__"
 
 
@@ -41,19 +42,28 @@ def require_name(kind: str, name: str) -> None:
         raise ValueError(f"{kind} {name!r}: a column that the platform adds has that name; give it another")
 
 
-def require_own_name(kind: str, name: str) -> None:
-    """The name of a thing that has a table, a DAG or a file of its own, or several, joined: `flight_delay__labels`.
-
-    No such name can be read as a joined one, and none is a table's that the platform makes. Raises ValueError.
-    """
+def require_unjoined(kind: str, name: str) -> None:
+    """The platform joins names: `flight_delay__labels`, `request__origin`. No declared one may be read as such."""
     require_name(kind, name)
     if JOINT in name or name.endswith("_"):
         raise ValueError(
             f"{kind} {name!r}: two underscores join it to other names, as in flight_delay{JOINT}labels; "
             "put single ones between words and none at the end"
         )
+
+
+def require_own_name(kind: str, name: str) -> None:
+    """The name of a thing that has a table, a DAG or a file of its own. Raises ValueError for one of the platform's."""
+    require_unjoined(kind, name)
     if name in OUR_TABLES:
         raise ValueError(f"{kind} {name!r}: a table that the platform makes has that name; give it another")
+
+
+def refuse_twice(owner: str, kind: str, names: Sequence[str]) -> None:
+    """Raises ValueError for names that would overwrite each other in one row."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{owner}: {', '.join(twice)} declared twice among its {kind}; rename one of each two")
 
 
 class ColumnType(StrEnum):
@@ -80,7 +90,9 @@ class Column:
     type: ColumnType
 
     def __post_init__(self) -> None:
-        require_name("column", self.name)
+        require_unjoined("column", self.name)
+        if self.name in COLUMNS_OF_ASKED_ROWS:
+            raise ValueError(f"column {self.name!r}: a row of a training set has one of that name; give it another")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +132,7 @@ class FeatureViewContract:
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
         if not self.join_keys or not self.columns:
             raise ValueError(f"view {self.name}: needs a join key and a column, got {self.join_keys}, {self.columns}")
+        refuse_twice(f"view {self.name}", "join keys and columns", [*self.join_keys, *(c.name for c in self.columns)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,13 +205,8 @@ class UseCase:
         require_own_name("feature service", self.feature_service)
         for name in self.sources:
             require_own_name("source", name)
-        names = [field.name for field in self.request] + [column.name for column in self.vector]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(
-                f"{self.name}: {twice} are declared twice among request fields and columns, which meet in one row of a "
-                "training set; give one of each two another name"
-            )
+        refuse_twice(self.name, "columns of the vector", [column.name for column in self.vector])
+        refuse_twice(self.name, "fields of a request", [field.name for field in self.request])
         if not self.owner_by_source or not self.views:
             raise ValueError(f"{self.name}: needs a source and a view, got {[*self.owner_by_source]}, {self.views}")
         if self.port_offset < 0:

@@ -135,11 +135,20 @@ def test_the_names_of_this_installation_do_not_clash() -> None:
         (lambda: replace(VIEW, name="population"), "feature view 'population': a table that the platform makes has"),
         (lambda: replace(RAIN, sources=("instants",)), "source 'instants': a table that the platform makes has"),
         (lambda: replace(RAIN, port_offset=-1), "rain_ahead: port_offset is -1, expected 0 or more"),
-        (lambda: replace(RAIN, request_columns=(*RAIN.request_columns, VIEW.columns[0])), "are declared twice"),
         (
-            lambda: replace(RAIN, request=(*RAIN.request, replace(RAIN.request[0], name="flight_origin"))),
-            r"rain_ahead: \['flight_origin'\] are declared twice among request fields and columns",
+            lambda: replace(RAIN, request_columns=(*RAIN.request_columns, VIEW.columns[0])),
+            f"rain_ahead: {VIEW.columns[0].name} declared twice among its columns of the vector; rename one",
         ),
+        (
+            lambda: replace(RAIN, request=(*RAIN.request, RAIN.request[0])),
+            f"rain_ahead: {RAIN.request[0].name} declared twice among its fields of a request; rename one",
+        ),
+        (
+            lambda: replace(VIEW, join_keys=("origin", VIEW.columns[0].name)),
+            f"view airport_rain: {VIEW.columns[0].name} declared twice among its join keys and columns; rename one",
+        ),
+        (lambda: replace(VIEW.columns[0], name="label"), "column 'label': a row of a training set has one"),
+        (lambda: replace(VIEW.columns[0], name="request__origin"), "column 'request__origin': two underscores join"),
     ],
     ids=[
         "a joined use case",
@@ -151,7 +160,10 @@ def test_the_names_of_this_installation_do_not_clash() -> None:
         "the grid's table",
         "a port before the first",
         "columns",
-        "a request field and a column",
+        "request fields",
+        "a join key and a column",
+        "the label",
+        "a request's field in a training set",
     ],
 )
 def test_a_name_that_something_of_the_platform_has_is_refused(declare: Callable[[], object], sentence: str) -> None:

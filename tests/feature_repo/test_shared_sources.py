@@ -100,6 +100,15 @@ def test_own_sources_are_nobody_elses_to_wait_for(database: Path) -> None:
     require_ingested(FLIGHT_DELAY, days(0, 1), control_database=database)
 
 
+def test_the_quality_of_a_source_is_shown_to_who_reads_it_and_that_of_no_other(database: Path) -> None:
+    note(database, days(0, 1), days(1, 2))
+    note(database, days(0, 1), source="flights")
+    note(database, days(0, 1), owner="churn")
+
+    assert quality.table_of(database, RAIN).row_count == 2
+    assert quality.table_of(database, FLIGHT_DELAY).row_count == 3
+
+
 def due(contract: UseCase, data_dir: Path) -> DataInterval:
     return due_interval(contract, data_dir=data_dir, control_database=data_dir / "control.db")
 
