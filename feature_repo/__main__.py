@@ -10,9 +10,7 @@ import sqlite3
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +18,7 @@ import typer
 from feature_repo.chaos import die_at
 from feature_repo.contracts import lake, use_case_named
 from feature_repo.contracts.base import DataInterval
+from feature_repo.declarations import declarations_of
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
@@ -39,6 +38,8 @@ End = Annotated[str, typer.Option(help="end of the interval, itself excluded")]
 
 
 def interval_of(start: str, end: str) -> DataInterval:
+    if not (start and end):
+        raise ValueError(f"an interval has two ends, got --start {start!r} and --end {end!r}; give both")
     moments = [datetime.fromisoformat(text) for text in (start, end)]
     first, last = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
     return DataInterval(start=first, end=last)
@@ -50,21 +51,16 @@ def lake_of(settings: Settings) -> "Lake":
     return Lake(settings.root, settings.database)
 
 
-def declarations_of(use_case: str) -> ModuleType:
-    """The use case's module of this layer. Raises ValueError, with the names there are, for an unknown one."""
-    return import_module(f"feature_repo.use_cases.{use_case_named(use_case).name}")
-
-
 @app.command()
 def feed(
     use_case: UseCaseName,
     out: Annotated[Path, typer.Option(help="folder that gets one <source>.parquet each, sorted by delivered_at")],
 ) -> None:
-    """Write what the use case's sources delivered over their whole history, for a replay."""
+    """Write what the use case's own sources delivered over their whole history, for a replay."""
     import pyarrow.parquet
 
     out.mkdir(parents=True, exist_ok=True)
-    for source, deliveries in declarations_of(use_case).FEED():
+    for source, deliveries in declarations_of(use_case).own_feed():
         pyarrow.parquet.write_table(deliveries, out / f"{source}.parquet", compression="zstd")
         typer.echo(f"{out / source}.parquet: {deliveries.num_rows} rows")
 
@@ -75,8 +71,8 @@ def reference(use_case: UseCaseName) -> None:
     import pyarrow.parquet
 
     root = Settings().root
-    for name, table in declarations_of(use_case).REFERENCES().items():
-        path = lake.reference(root, name)
+    for name, table in declarations_of(use_case).own_references().items():
+        path = lake.reference(root, use_case, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
             pyarrow.parquet.write_table(table, unfinished, compression="zstd")
@@ -86,7 +82,7 @@ def reference(use_case: UseCaseName) -> None:
 @app.command()
 def ingest(
     use_case: UseCaseName,
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="one or more sources of the use case")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="one or more sources that it owns")],
     start: Start,
     end: End,
 ) -> None:
@@ -97,17 +93,14 @@ def ingest(
     from feature_repo.ingest import ingest as ingest_interval
     from feature_repo.suite import verdicts
 
-    settings, interval = Settings(), interval_of(start, end)
-    declared = {source.name: source for source in declarations_of(use_case).SOURCES}
-    for name in sources:
-        if name not in declared:
-            raise ValueError(f"{use_case} has no source {name!r}; there are: {', '.join(sorted(declared))}")
+    settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
+    owned = [declared.own_source(name) for name in sources]
     refusals: list[FeatureRepoError] = []
-    for name in sources:
+    for source in owned:
         try:
             report = ingest_interval(
                 use_case,
-                declared[name],
+                source,
                 interval,
                 lake=lake_of(settings),
                 engine=verdicts,
@@ -116,7 +109,7 @@ def ingest(
         except FeatureRepoError as refusal:
             refusals.append(refusal)
         else:
-            typer.echo(f"{name} {interval}: {report.summary}")
+            typer.echo(f"{source.name} {interval}: {report.summary}")
     if len(refusals) > 1:
         raise IntervalRefusedError("; ".join(map(str, refusals)))
     for only in refusals:
@@ -130,23 +123,29 @@ def quality(use_case: UseCaseName) -> None:
 
     from feature_repo.quality import table_of
 
-    table = table_of(Settings().database, use_case_named(use_case).name)
+    table = table_of(Settings().database, use_case_named(use_case))
     Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
 
 
 @app.command()
-def build(use_case: UseCaseName, start: Start, end: End) -> None:
-    """Build the gold tables of an interval from silver: feature views, population, labels."""
+def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
+    """Build the gold tables of an interval from silver: feature views, population, labels.
+
+    Without an interval: what was ingested of all its sources since gold was built.
+    """
     from feature_repo.gold import build as build_gold
+    from feature_repo.shared_sources import due_interval, require_ingested
     from infra.lake import SILVER, source_group
 
-    settings, interval, declared = Settings(), interval_of(start, end), declarations_of(use_case)
+    settings, declared = Settings(), declarations_of(use_case)
     tables = lake_of(settings)
-    for source in declared.SOURCES:
+    interval = interval_of(start, end) if start or end else due_interval(declared.contract, tables)
+    require_ingested(declared.contract, interval, database=settings.database)
+    for source in declared.sources:
         with tables.open(source_group(source.name)) as held:
             if not held.has(SILVER):
                 typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
-    written = build_gold(declared.TRANSFORMS, declared.SOURCES, interval, lake=tables, chaos=die_at(settings.chaos))
+    written = build_gold(declared.transforms, declared.sources, interval, lake=tables, chaos=die_at(settings.chaos))
     for name, num_rows in written.items():
         typer.echo(f"{name} {interval}: {num_rows} rows")
 
@@ -160,8 +159,8 @@ def stream(use_case: UseCaseName) -> None:
     settings, declared = Settings(), declarations_of(use_case)
     run_stream(
         Stream(
-            declared.TRANSFORMS,
-            declared.SOURCES,
+            declared.transforms,
+            declared.sources,
             lake=lake_of(settings),
             online_store=settings.online_store,
             clock=settings.make_clock(),

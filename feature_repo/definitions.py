@@ -5,8 +5,10 @@ two differ. Feast finds objects by the names of a module, so each gets a name he
 which takes seconds: only `apply`, `parity` and Feast's own commands do.
 """
 
+from collections.abc import Iterable
+
 from feature_repo.contracts import USE_CASES
-from feature_repo.contracts.base import ColumnType, FeatureViewContract, UseCase
+from feature_repo.contracts.base import JOINT, ColumnType, FeatureViewContract, UseCase
 from feature_repo.feast_sdk import (
     DUMMY_ENTITY,
     Entity,
@@ -60,7 +62,7 @@ def feature_view(use_case: UseCase, view: FeatureViewContract, entities: dict[st
 
 
 def feast_objects(use_case: UseCase) -> dict[str, Entity | FeatureView | FeatureService]:
-    """Every object by a name that is unique in this module."""
+    """Every object by a name of this module that no other object and none of its functions has."""
     entities = entities_of(use_case)
     views = {view.name: feature_view(use_case, view, entities) for view in use_case.views}
     service = FeatureService(
@@ -69,12 +71,20 @@ def feast_objects(use_case: UseCase) -> dict[str, Entity | FeatureView | Feature
         owner=use_case.owner,
         description=use_case.description,
     )
-    return {**{f"entity_{name}": entity for name, entity in entities.items()}, **views, service.name: service}
+    return {
+        **{f"entity{JOINT}{name}": entity for name, entity in entities.items()},
+        **{f"view{JOINT}{name}": view for name, view in views.items()},
+        f"service{JOINT}{service.name}": service,
+    }
 
 
-def declared(project: str) -> RepoContents:
-    """The objects of every use case, as Feast would have found them in this module."""
-    objects = [one for use_case in USE_CASES.values() for one in feast_objects(use_case).values()]
+def declared(project: str, use_cases: Iterable[UseCase] = USE_CASES.values()) -> RepoContents:
+    """The objects of every use case, as Feast would have found them in this module.
+
+    A join key means the same in every use case: its entity belongs to all of them and is there once.
+    """
+    by_name = {name: one for use_case in use_cases for name, one in feast_objects(use_case).items()}
+    objects = by_name.values()
     views = [one for one in objects if isinstance(one, FeatureView)]
     return RepoContents(
         projects=[Project(name=project)],

@@ -35,6 +35,10 @@ class ReferenceMissingError(FeatureRepoError):
     """A rule refers to a reference table, or to a column of one, that the lake does not have."""
 
 
+class NotIngestedError(FeatureRepoError):
+    """A source that a use case reads was not yet ingested by its owner for the whole interval."""
+
+
 class TransformError(FeatureRepoError):
     """The SQL of a feature view, of the population or of the labels is missing or does not run."""
 

@@ -103,10 +103,13 @@ def read_change_log(
             f"{view.name}: no version of the lake was opened to read it from; see `offline.open_feature_store`"
         )
     files = snapshots[use_case.name].files(view_table(view.name), days_seen(asked, view.ttl))
+    empty = empty_change_log(view)
     if not files:
-        return ibis.memtable(empty_change_log(view))
-    # Of a view that got a column meanwhile, older files lack it.
-    return ibis.read_parquet([glob_literal(path) for path in files], hive_partitioning=False, union_by_name=True)
+        return ibis.memtable(empty)
+    log = ibis.read_parquet([glob_literal(path) for path in files], hive_partitioning=False, union_by_name=True)
+    # Files that are older than a column of the view lack it.
+    types = ibis.memtable(empty).schema()
+    return log.mutate(**{name: ibis.null(types[name]) for name in types.names if name not in log.columns})
 
 
 def days_seen(asked: Collection[date], ttl: timedelta) -> set[date]:

@@ -12,7 +12,7 @@ import duckdb
 
 from feature_repo import landing, quality, silver
 from feature_repo.chaos import Chaos, no_chaos
-from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.base import JOINT, DataInterval
 from feature_repo.errors import FeatureRepoError, LakeBusyError
 from feature_repo.lake import WAIT, Change, IntervalTable, change
 from feature_repo.sources import DELIVERED_AT, Source
@@ -34,7 +34,7 @@ def ingest(
     try:
         with change(lake, source_group(source.name), chaos, wait=wait) as changed:
             connection = connect()
-            report = judge(connection, source, interval, lake.root, changed.base, engine)
+            report = judge(connection, use_case, source, interval, lake.root, changed.base, engine)
             chaos("validated")
             write(connection, source, interval, changed)
     except LakeBusyError:
@@ -48,6 +48,7 @@ def ingest(
 
 def judge(
     connection: duckdb.DuckDBPyConnection,
+    use_case: str,
     source: Source,
     interval: DataInterval,
     data_dir: Path,
@@ -56,23 +57,25 @@ def judge(
 ) -> Report:
     """Read and check the interval's deliveries. Raises FeatureRepoError if the interval is to be refused."""
     tables = tables_of(source)
-    open_references(connection, source, data_dir)
+    open_references(connection, source, use_case, data_dir)
     files = landing.deliveries(data_dir, source.name, interval)
     landing.load(connection, source, files, interval, tables.delivered)
     open_earlier(connection, source, interval, held)
-    report = check(connection, source, engine=engine, known=f"{source.name}_earlier")
+    report = check(connection, source, engine=engine, known=f"{source.name}{JOINT}earlier")
     refuse_if_defective(connection, source, interval, report)
     warnings = (silence(connection, source, interval), repeats_later(connection, source, interval, held))
     return replace(report, warnings=tuple(warning for warning in warnings if warning))
 
 
 def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, held: Snapshot) -> None:
-    """`<source>_earlier`: silver rows delivered before the interval whose keys it delivers again."""
+    """`<source>__earlier`: silver rows delivered before the interval whose keys it delivers again."""
     delivered = tables_of(source).delivered
     rows = silver.rows_of_keys(connection, source, held, delivered, newest_from=keys_kept_from(source, interval))
+    # The first part gives the columns, should silver have no row of the key or be older than one of them.
+    parts = f"(FROM {delivered} LIMIT 0)" + (f" UNION ALL BY NAME FROM {rows}" if rows else "")
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {source.name}_earlier AS SELECT {', '.join(source.columns)} "
-        f"FROM {rows or f'(FROM {delivered} LIMIT 0)'} WHERE {DELIVERED_AT} < ?",
+        f"CREATE OR REPLACE TEMP TABLE {source.name}{JOINT}earlier AS SELECT {', '.join(source.columns)} "
+        f"FROM ({parts}) WHERE {DELIVERED_AT} < ?",
         [interval.start],
     )
 

@@ -33,7 +33,7 @@ from feature_repo.transforms import (
     with_time_zone,
     without_time_zone,
 )
-from feature_repo.validation import open_references
+from feature_repo.validation import open_references, tables_of
 from infra.clock import to_microseconds
 from infra.lake import Lake, source_group
 from infra.logs import logger
@@ -113,8 +113,8 @@ class MicroBatch:
             nothing = source.schema.empty_table()
             load_source(self.connection, source.name, nothing, transforms.contract.step)
             self.delivered[source.name] = Delivered(without_time_zone(nothing))
-            self.connection.register(f"{source.name}_delivered", self.delivered[source.name])
-            open_references(self.connection, source, lake.root)
+            self.connection.register(tables_of(source).delivered, self.delivered[source.name])
+            open_references(self.connection, source, transforms.contract.owner_by_source[source.name], lake.root)
         self.prepare_to_take()
 
     def prepare_to_take(self) -> None:
@@ -209,11 +209,11 @@ def rounds(source: Source, rows: pa.Table) -> Iterator[pa.Table]:
 
 def clean_rows(source: Source, step: timedelta) -> str:
     """SQL that adds the good rows of what was delivered to the source's table and returns their keys."""
-    bad = " OR ".join(f"({broken(rule)})" for rule in source.expectations if rule.severity is Severity.FAIL)
+    bad = " OR ".join(f"({broken(source, rule)})" for rule in source.expectations if rule.severity is Severity.FAIL)
     floats = ", ".join(f"nullif({name}, 'NaN'::DOUBLE) AS {name}" for name in source.float_columns)
     return f"""
         INSERT INTO {source.name} SELECT {", ".join(source.columns)}, {known_from(step)}
-        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {source.name}_delivered)
+        FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {tables_of(source).delivered})
         WHERE ({bad or "false"}) IS NOT TRUE
         RETURNING {", ".join(dict.fromkeys((*source.key, source.time, DELIVERED_AT)))}"""
 

@@ -8,9 +8,9 @@ import json
 
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
-from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
 from infra.database import reading, upsert, writing
@@ -57,15 +57,32 @@ def replace(
         upsert(connection, quality, row)
 
 
-def table_of(database: str, use_case: str) -> Table:
-    """The use case's intervals, oldest first, for a person to read."""
-    table = Table(title=f"Quality of {use_case}")
+def ingested(database: str, owner: str, source: str) -> list[DataInterval]:
+    """What its owner ingested of a source without refusing it, joined where it adjoins, oldest first."""
+    query = select(quality.c.interval_start, quality.c.interval_end).where(
+        quality.c.use_case == owner, quality.c.source == source, quality.c.failed == 0
+    )
+    with reading(database) as connection:
+        rows = connection.execute(query.order_by(quality.c.interval_start)).all()
+    spans: list[list[int]] = []
+    for start, end in rows:
+        if spans and start <= spans[-1][1]:
+            spans[-1][1] = max(spans[-1][1], end)
+        else:
+            spans.append([start, end])
+    return [DataInterval(start=from_microseconds(start), end=from_microseconds(end)) for start, end in spans]
+
+
+def table_of(database: str, use_case: UseCase) -> Table:
+    """The intervals of the use case's sources, its own and those that it reads, oldest first, for a person to read."""
+    table = Table(title=f"Quality of {use_case.name}")
     for name in ("source", "start", "end"):
         table.add_column(name)
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
-    query = select(quality).where(quality.c.use_case == use_case)
+    of_its_sources = tuple_(quality.c.source, quality.c.use_case).in_([*use_case.owner_by_source.items()])
+    query = select(quality).where(of_its_sources)
     with reading(database) as connection:
         rows = connection.execute(query.order_by(quality.c.interval_start, quality.c.source)).all()
     for row in rows:

@@ -1,7 +1,7 @@
 """The expectations as DuckDB SQL: milliseconds on a micro-batch, where importing Great Expectations takes seconds.
 
 Every rule becomes one predicate that is true for a row that breaks it. The table checked has a `row` column (see
-`feature_repo.landing`), and reference tables are views named `reference_<name>`.
+`feature_repo.landing`), and a source's reference tables are open (see `feature_repo.validation`).
 """
 
 from datetime import timedelta
@@ -17,16 +17,16 @@ def microseconds(duration: timedelta) -> int:
     return duration // timedelta(microseconds=1)
 
 
-def broken(rule: Expectation) -> str:
-    """SQL that is true for a row that breaks the rule, and false or null for any other."""
-    predicate = violation(rule)
+def broken(source: Source, rule: Expectation) -> str:
+    """SQL that is true for a row of the source that breaks the rule, and false or null for any other."""
+    predicate = violation(source, rule)
     if rule.when is None:
         return predicate
     values = ", ".join(sql_literal(value) for value in rule.when.values)
     return f"({predicate}) AND {rule.when.column} IN ({values})"
 
 
-def violation(rule: Expectation) -> str:
+def violation(source: Source, rule: Expectation) -> str:
     match rule:
         case Complete():
             return f"{rule.column} IS NULL"
@@ -37,7 +37,7 @@ def violation(rule: Expectation) -> str:
         case RefersTo():
             # Beside a null, NOT IN is true of nothing: one absent name would let every value pass.
             name = rule.reference_column
-            known = f"SELECT {name} FROM reference_{rule.reference} WHERE {name} IS NOT NULL"
+            known = f"SELECT {name} FROM {source.reference_table(rule.reference)} WHERE {name} IS NOT NULL"
             return f"{rule.column} IS NOT NULL AND {rule.column} NOT IN ({known})"
         case Ordered():
             return outside(rule.earlier, rule.column, rule.at_least, rule.at_most)
@@ -57,7 +57,7 @@ def outside(earlier: str, later: str, at_least: timedelta, at_most: timedelta) -
 def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, into: str) -> None:
     """Make the table `into (row, rule)`: one row for each broken rule of each row of `batch`."""
     checks = [
-        f"SELECT row, {sql_literal(rule.name)} AS rule FROM {batch} WHERE {broken(rule)}"
+        f"SELECT row, {sql_literal(rule.name)} AS rule FROM {batch} WHERE {broken(source, rule)}"
         for rule in source.expectations
     ]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {into} AS " + " UNION ALL ".join(checks))

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from feature_repo.contracts.base import require_name
+from feature_repo.contracts.base import JOINT, require_name, require_own_name
 from feature_repo.expectations import Complete, Expectation, Severity
 
 DELIVERED_AT = "delivered_at"
@@ -49,8 +49,9 @@ class Source:
     longest_silence: timedelta = field(default=timedelta(hours=12))
 
     def __post_init__(self) -> None:
-        for name in (self.name, *self.types):
-            require_name("source or its column", name)
+        require_own_name("source", self.name)
+        for name in self.types:
+            require_name("column of a source", name)
         unknown = {column for rule in self.expectations for column in rule.columns} - set(self.columns)
         if unknown:
             raise ValueError(f"source {self.name}: expectations speak of {sorted(unknown)}, which are not its columns")
@@ -83,6 +84,10 @@ class Source:
     @property
     def float_columns(self) -> tuple[str, ...]:
         return tuple(name for name, type_ in self.types.items() if type_ is SourceType.FLOAT64)
+
+    def reference_table(self, reference: str) -> str:
+        """What the reference table of that name is called where this source's rules are checked."""
+        return f"{self.name}{JOINT}reference_{reference}"
 
     def expectation(self, name: str) -> Expectation:
         return next(rule for rule in self.expectations if rule.name == name)

@@ -34,7 +34,7 @@ def verdicts(connection: duckdb.DuckDBPyConnection, source: Source, batch: str, 
     frame = connection.sql(f"SELECT * FROM {batch} ORDER BY row").df().set_index("row").rename_axis(None)
     for rule in source.expectations:
         if isinstance(rule, RefersTo):
-            add_presence(frame, rule, connection)
+            add_presence(frame, rule, connection, source.reference_table(rule.reference))
         else:
             add_difference(frame, rule)
     # A frame that got its columns one by one lies in pieces, which every slice of it would put together anew.
@@ -106,9 +106,9 @@ def between(column: str, minimum: float | None, maximum: float) -> tuple[str, di
     return "ExpectColumnValuesToBeBetween", {"column": column, "min_value": minimum, "max_value": maximum}
 
 
-def add_presence(frame: pd.DataFrame, rule: RefersTo, connection: duckdb.DuckDBPyConnection) -> None:
+def add_presence(frame: pd.DataFrame, rule: RefersTo, connection: duckdb.DuckDBPyConnection, table: str) -> None:
     """Add the column of whether the reference table has the value, absent where the value is, under the rule's name."""
-    rows = connection.sql(f"SELECT DISTINCT {rule.reference_column} FROM reference_{rule.reference}").fetchall()
+    rows = connection.sql(f"SELECT DISTINCT {rule.reference_column} FROM {table}").fetchall()
     values = frame[rule.column]
     frame[rule.name] = values.isin([value for (value,) in rows]).astype(object).where(values.notna(), None)
 

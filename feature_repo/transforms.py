@@ -15,7 +15,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from feature_repo.contracts.base import Column, ColumnType, DataInterval, FeatureViewContract, UseCase, require_name
+from feature_repo.contracts.base import Column, ColumnType, DataInterval, FeatureViewContract, UseCase, require_own_name
 from feature_repo.errors import TransformError
 from infra.clock import to_microseconds
 
@@ -39,8 +39,16 @@ class Transforms:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        owned = dict.fromkeys(self.contract.owner_by_source, "source")
+        owned |= {view.name: "feature view" for view in self.contract.views}
         for name in self.shared:
-            require_name("shared table", name)
+            require_own_name("shared table", name)
+            if name in owned:
+                raise ValueError(
+                    f"{self.contract.name}: shared table {name!r} has the name, and so the table or the "
+                    f"file, of its {owned[name]}; rename it"
+                )
+            owned[name] = "shared table"
 
     def path(self, name: str) -> Path:
         return SQL / self.contract.name / f"{name}.sql"

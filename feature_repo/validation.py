@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from feature_repo import rules_sql
 from feature_repo.contracts import lake
-from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.base import JOINT, DataInterval
 from feature_repo.errors import IntervalRefusedError, ReferenceMissingError
 from feature_repo.expectations import RefersTo, Severity
 from feature_repo.sources import DELIVERED_AT, Source
@@ -63,7 +63,7 @@ class Report:
 
 
 def tables_of(source: Source) -> BatchTables:
-    names = {kind: f"{source.name}_{kind}" for kind in ("delivered", "verdicts", "clean", "quarantined")}
+    names = {kind: f"{source.name}{JOINT}{kind}" for kind in ("delivered", "verdicts", "clean", "quarantined")}
     return BatchTables(**names)
 
 
@@ -74,19 +74,20 @@ def connect() -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def open_references(connection: duckdb.DuckDBPyConnection, source: Source, data_dir: Path) -> None:
-    """Read the reference tables that the source's rules speak of, as `reference_<name>`."""
+def open_references(connection: duckdb.DuckDBPyConnection, source: Source, owner: str, data_dir: Path) -> None:
+    """Read the owner's reference tables that the source's rules speak of, named as `source.reference_table` says."""
     for name in sorted({rule.reference for rule in source.expectations if isinstance(rule, RefersTo)}):
-        path = lake.reference(data_dir, name)
+        path = lake.reference(data_dir, owner, name)
         if not path.exists():
             raise ReferenceMissingError(
-                f"{source.name}: no reference table {path}; run `python -m feature_repo reference USE_CASE` first"
+                f"{source.name}: no reference table {path}; run `python -m feature_repo reference {owner}` first"
             )
-        check_reference(source, name, path)
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE reference_{name} AS FROM {parquet_files(path)}")
+        check_reference(source, owner, name, path)
+        table = source.reference_table(name)
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS FROM {parquet_files(path)}")
 
 
-def check_reference(source: Source, name: str, path: Path) -> None:
+def check_reference(source: Source, owner: str, name: str, path: Path) -> None:
     """Raises ReferenceMissingError unless every column that a rule compares with is there and has a type."""
     schema = pq.read_schema(path)
     for rule in source.expectations:
@@ -96,8 +97,8 @@ def check_reference(source: Source, name: str, path: Path) -> None:
         if index < 0 or pa.types.is_null(schema.field(index).type):
             raise ReferenceMissingError(
                 f"{source.name}: {rule.name} compares with column {rule.reference_column} of {path}, which "
-                f"{'is not there' if index < 0 else 'has no type'}; declare it in the use case's REFERENCES, then run "
-                "`python -m feature_repo reference USE_CASE`"
+                f"{'is not there' if index < 0 else 'has no type'}; declare it in {owner}'s REFERENCES, then run "
+                f"`python -m feature_repo reference {owner}`"
             )
 
 

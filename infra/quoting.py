@@ -34,10 +34,13 @@ def sql_literal(text: str) -> str:
 
 
 def parquet_files(*paths: Path) -> str:
-    """SQL of DuckDB for the rows of these files, at least one; a column is never made of a folder's name."""
+    """SQL of DuckDB for the rows of these files, at least one; a column is never made of a folder's name.
+
+    Columns are found by name: one that some of the files lack is absent there.
+    """
     assert paths, "no files: say what stands for them"
     files = ", ".join(sql_literal(glob_literal(path)) for path in paths)
-    return f"read_parquet([{files}], hive_partitioning = false)"
+    return f"read_parquet([{files}], hive_partitioning = false, union_by_name = true)"
 
 
 def markdown_cell(text: str) -> str:

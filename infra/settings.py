@@ -46,7 +46,7 @@ class Settings(BaseSettings):
         description="'system' or 'file:PATH' of a replay clock; unset, the data folder's file `clock` if it has one",
     )
     bind: str = Field(default="127.0.0.1", description="address that every server binds")
-    serving_port: int = Field(default=3000, description="prediction service of the first use case; the next adds 1")
+    serving_port: int = Field(default=3000, description="prediction services: to it each use case adds its port_offset")
     mlflow_port: int = Field(default=5000, description="MLflow server")
     airflow_port: int = Field(default=8080, description="Airflow API server and UI")
     monitoring_port: int = Field(default=9100, description="monitoring page and metrics")

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from feature_repo.contracts.base import DataInterval, UseCase
 from infra.clock import from_microseconds, to_microseconds
@@ -47,14 +47,17 @@ class SourceQuality:
 
 
 def read_quality(database: str, use_case: UseCase, interval: DataInterval) -> list[SourceQuality]:
-    """By source, over the ingested intervals that touch this one; a failure that a later rerun covers is forgotten."""
+    """By source, over the ingested intervals that touch this one; a failure that a later rerun covers is forgotten.
+
+    What stands of a source stands under its owner, whoever reads it.
+    """
     columns = schema.quality.c
     query = (
         select(schema.quality)
-        .where(columns.use_case == use_case.name)
+        .where(tuple_(columns.source, columns.use_case).in_([*use_case.owner_by_source.items()]))
         .where(columns.interval_start < to_microseconds(interval.end))
         .where(columns.interval_end > to_microseconds(interval.start))
-        .order_by(columns.interval_start)
+        .order_by(columns.source, columns.interval_start)
     )
     with reading(database) as connection:
         rows = connection.execute(query).all()

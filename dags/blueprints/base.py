@@ -15,8 +15,9 @@ from feature_repo.contracts.base import UseCase
 from infra.clock import EPOCH
 from infra.settings import Settings
 
+NUM_RETRIES = 2
 RETRIES = {
-    "retries": 2,
+    "retries": NUM_RETRIES,
     "retry_delay": timedelta(seconds=10),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),
@@ -25,7 +26,15 @@ RETRIES = {
 
 def asset(subject: str, use_case: UseCase) -> Asset:
     """`features`, `retrain` or `challenger` of a use case."""
-    name = f"{subject}/{use_case.name}"
+    return asset_named(f"{subject}/{use_case.name}")
+
+
+def source_asset(source: str) -> Asset:
+    """What the owner of a source has ingested of it; a source's name is unique in an installation."""
+    return asset_named(f"source/{source}")
+
+
+def asset_named(name: str) -> Asset:
     return Asset(name=name, uri=f"flywheel://{name}")
 
 
@@ -63,8 +72,14 @@ def command(
     doc: str,
     timeout: timedelta,
     outlets: Sequence[Asset] = (),
+    retries: int = NUM_RETRIES,
 ) -> CommandOperator:
     """A task of the DAG in whose `with` block this is called."""
     return CommandOperator(
-        task_id=task_id, arguments=arguments, doc_md=doc, execution_timeout=timeout, outlets=list(outlets)
+        task_id=task_id,
+        arguments=arguments,
+        doc_md=doc,
+        execution_timeout=timeout,
+        outlets=list(outlets),
+        retries=retries,
     )

@@ -2,8 +2,9 @@
 
 from feature_repo.contracts.base import UseCase
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
+from feature_repo.contracts.ownership import listed_by_name
 
-USE_CASES: dict[str, UseCase] = {use_case.name: use_case for use_case in (FLIGHT_DELAY,)}
+USE_CASES: dict[str, UseCase] = listed_by_name(FLIGHT_DELAY)
 
 
 def use_case_named(name: str) -> UseCase:
@@ -15,5 +16,5 @@ def use_case_named(name: str) -> UseCase:
 
 
 def serving_port(first: int, use_case: str) -> int:
-    """The port of a use case's service: the first one's, and for each further use case the next. Raises ValueError."""
-    return first + list(USE_CASES).index(use_case_named(use_case).name)
+    """The port of a use case's service, whichever others there are. Raises ValueError."""
+    return first + use_case_named(use_case).port_offset

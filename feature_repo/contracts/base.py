@@ -5,7 +5,7 @@ framework, so the layers can share one truth and nothing else.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -25,6 +25,11 @@ WORDS_OF_SQL = """
 """
 RESERVED_IN_SQL = frozenset(WORDS_OF_SQL.split())
 OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at", "delivery", "lake_day", "row"})
+OUR_TABLES = frozenset(
+    {"instants", "population", "labels", "prelude", "watermark", "delivered", "loaded", "dense"}  # beside those joined
+)
+COLUMNS_OF_ASKED_ROWS = frozenset({"label", "prediction_time", "probability", "split", "event_timestamp"})
+JOINT = "__"
 
 
 def require_name(kind: str, name: str) -> None:
@@ -35,6 +40,30 @@ def require_name(kind: str, name: str) -> None:
         raise ValueError(f"{kind} {name!r}: that is a reserved word of SQL; give it another name")
     if name in OUR_COLUMNS:
         raise ValueError(f"{kind} {name!r}: a column that the platform adds has that name; give it another")
+
+
+def require_unjoined(kind: str, name: str) -> None:
+    """The platform joins names: `flight_delay__labels`, `request__origin`. No declared one may be read as such."""
+    require_name(kind, name)
+    if JOINT in name or name.endswith("_"):
+        raise ValueError(
+            f"{kind} {name!r}: two underscores join it to other names, as in flight_delay{JOINT}labels; "
+            "put single ones between words and none at the end"
+        )
+
+
+def require_own_name(kind: str, name: str) -> None:
+    """The name of a thing that has a table, a DAG or a file of its own. Raises ValueError for one of the platform's."""
+    require_unjoined(kind, name)
+    if name in OUR_TABLES:
+        raise ValueError(f"{kind} {name!r}: a table that the platform makes has that name; give it another")
+
+
+def refuse_twice(owner: str, kind: str, names: Sequence[str]) -> None:
+    """Raises ValueError for names that would overwrite each other in one row."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{owner}: {', '.join(twice)} declared twice among its {kind}; rename one of each two")
 
 
 class ColumnType(StrEnum):
@@ -61,7 +90,9 @@ class Column:
     type: ColumnType
 
     def __post_init__(self) -> None:
-        require_name("column", self.name)
+        require_unjoined("column", self.name)
+        if self.name in COLUMNS_OF_ASKED_ROWS:
+            raise ValueError(f"column {self.name!r}: a row of a training set has one of that name; give it another")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +125,14 @@ class FeatureViewContract:
 
     def __post_init__(self) -> None:
         """Feast's DuckDB store cannot express days and hours in one duration."""
-        for name in (self.name, *self.join_keys):
-            require_name("feature view or join key", name)
+        require_own_name("feature view", self.name)
+        for name in self.join_keys:
+            require_name("join key", name)
         if self.ttl <= timedelta(0) or (self.ttl.days and self.ttl % timedelta(days=1)):
             raise ValueError(f"view {self.name}: ttl must be less than a day or whole days, got {self.ttl}")
         if not self.join_keys or not self.columns:
             raise ValueError(f"view {self.name}: needs a join key and a column, got {self.join_keys}, {self.columns}")
+        refuse_twice(f"view {self.name}", "join keys and columns", [*self.join_keys, *(c.name for c in self.columns)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +165,19 @@ class DataInterval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedSource:
+    """A source that a use case reads and another one, its owner, declares and ingests."""
+
+    name: str
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UseCase:
     """One use case, declared once; everything the platform does for it is derived from this.
 
-    `sources` are the names of what is ingested for it. `step` is the distance of the grid's instants, `lag` the time
+    It owns `sources`: they are ingested for it, and it `reads` those of other owners as they left them. Its service's
+    port is the installation's first plus `port_offset`. `step` is the distance of the grid's instants, `lag` the time
     from an instant to when its rows may be served. `request_features` maps a request and its view features (a value
     is None when absent) to the request-time features; training and serving both call it.
     """
@@ -145,7 +187,9 @@ class UseCase:
     description: str
     task_type: TaskType
     feature_service: str
+    port_offset: int
     sources: tuple[str, ...]
+    reads: tuple[SharedSource, ...] = ()
     views: tuple[FeatureViewContract, ...]
     request: tuple[RequestField, ...]
     request_columns: tuple[Column, ...]
@@ -157,14 +201,21 @@ class UseCase:
     decision_threshold: float
 
     def __post_init__(self) -> None:
-        for name in (self.name, self.feature_service, *self.sources):
-            require_name("use case, feature service or source", name)
-        names = [column.name for column in self.vector]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"{self.name}: columns {twice} are declared twice; a vector's names must be unique")
-        if not self.sources or not self.views:
-            raise ValueError(f"{self.name}: needs a source and a view, got {self.sources}, {self.views}")
+        require_own_name("use case", self.name)
+        require_own_name("feature service", self.feature_service)
+        for name in self.sources:
+            require_own_name("source", name)
+        refuse_twice(self.name, "columns of the vector", [column.name for column in self.vector])
+        refuse_twice(self.name, "fields of a request", [field.name for field in self.request])
+        if not self.owner_by_source or not self.views:
+            raise ValueError(f"{self.name}: needs a source and a view, got {[*self.owner_by_source]}, {self.views}")
+        if self.port_offset < 0:
+            raise ValueError(f"{self.name}: port_offset is {self.port_offset}, expected 0 or more")
+
+    @property
+    def owner_by_source(self) -> dict[str, str]:
+        """Every source whose rows it is made from, its own first, with the use case that ingests it."""
+        return dict.fromkeys(self.sources, self.name) | {shared.name: shared.owner for shared in self.reads}
 
     @property
     def view_columns(self) -> tuple[Column, ...]:

@@ -173,6 +173,7 @@ FLIGHT_DELAY = UseCase(
     description="Will a flight from New York arrive 15 minutes late or more, two hours before its scheduled departure?",
     task_type=TaskType.BINARY_CLASSIFICATION,
     feature_service="flight_delay_v1",
+    port_offset=0,
     sources=("flights", "weather"),
     views=VIEWS,
     request=(

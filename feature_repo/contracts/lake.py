@@ -8,9 +8,9 @@ def landing(data_dir: Path, source: str) -> Path:
     return data_dir / "landing" / source
 
 
-def reference(data_dir: Path, name: str) -> Path:
-    """A small table that changes by hand: airports, aircraft; one Parquet file."""
-    return data_dir / "lake" / "reference" / f"{name}.parquet"
+def reference(data_dir: Path, owner: str, name: str) -> Path:
+    """A small table that changes by hand: airports, aircraft; one Parquet file of the use case that declares it."""
+    return data_dir / "lake" / "reference" / owner / f"{name}.parquet"
 
 
 def parity_report(data_dir: Path, use_case: str) -> Path:

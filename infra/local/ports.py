@@ -21,11 +21,16 @@ def ports_by_setting(settings: Settings) -> dict[str, list[int]]:
 
 
 def require_free_ports(settings: Settings) -> None:
-    """Raises InstallationError, naming every taken port and the setting to change."""
+    """Raises InstallationError, naming every taken port, or one of two servers, and the setting to change."""
+    setting_by_port: dict[int, str] = {}
+    for setting, ports in ports_by_setting(settings).items():
+        for port in ports:
+            if port in setting_by_port:
+                raise InstallationError(f"{setting_by_port[port]} and {setting} both come to port {port}; change one")
+            setting_by_port[port] = setting
     taken = [
         f"port {port} of {settings.bind} is taken: end what listens there, or set {setting} to another"
-        for setting, ports in ports_by_setting(settings).items()
-        for port in ports
+        for port, setting in setting_by_port.items()
         if not is_free(settings.bind, port)
     ]
     if taken:

@@ -5,6 +5,7 @@ import time
 
 import typer
 
+from feature_repo.contracts import USE_CASES, serving_port
 from infra.local.airflow import AirflowClient
 from infra.local.errors import InstallationError
 from infra.local.ports import require_free_ports
@@ -16,10 +17,15 @@ from infra.settings import Settings
 
 def addresses(settings: Settings) -> str:
     secrets, monitoring = settings.root / "secrets", settings.url(settings.monitoring_port)
+    services = "".join(
+        f"Service     {settings.url(serving_port(settings.serving_port, name))}  {name}, key in "
+        f"{secrets / 'serving_api_key'}\n"
+        for name in USE_CASES
+    )
     return (
         f"Airflow     {settings.airflow_url}  user admin, password in {secrets / 'airflow_password'}\n"
         f"MLflow      {settings.mlflow_url}  user flywheel, password in {secrets / 'mlflow_password'}\n"
-        f"Service     {settings.url(settings.serving_port)}  key in {secrets / 'serving_api_key'}\n"
+        f"{services}"
         f"Monitoring  {monitoring}  user flywheel, password in {secrets / 'monitoring_token'}\n"
     )
 

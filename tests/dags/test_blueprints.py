@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 
 from dags.blueprints.base import asset
 from dags.blueprints.command import CommandOperator
@@ -14,6 +16,7 @@ from dags.blueprints.monitoring import monitoring_dag
 from dags.blueprints.release import release_dag
 from dags.blueprints.training import training_dag
 from feature_repo.contracts import USE_CASES
+from feature_repo.contracts.base import SharedSource
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +25,7 @@ SNAPSHOT = """\
 flight_delay__features: build ingest
   by time: 0 0 * * *
   when asset rings: -
-  rings: features/flight_delay
+  rings: features/flight_delay source/flights source/weather
 flight_delay__monitoring: ask check report
   by time: 0 6 * * *
   when asset rings: features/flight_delay
@@ -36,6 +39,14 @@ flight_delay__training: admit dataset fit gate
   when asset rings: retrain/flight_delay
   rings: challenger/flight_delay
 """
+
+
+READER = replace(
+    FLIGHT_DELAY,
+    name="rain_ahead",
+    sources=(),
+    reads=(SharedSource(name="weather", owner="flight_delay"),),
+)
 
 
 def declared(clock: str, monkeypatch: pytest.MonkeyPatch) -> list[DAG]:
@@ -79,6 +90,58 @@ def description(dag: DAG) -> str:
 
 def test_these_dags_and_tasks_exist_and_no_others() -> None:
     assert "\n".join(sorted(description(dag) for dag in from_files())) + "\n" == SNAPSHOT
+
+
+def test_who_ingests_nothing_builds_by_its_own_time_or_when_the_owner_has_ingested(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FLYWHEEL_CLOCK", "system")
+    assert description(features_dag(READER, cron="0 3 * * *")).splitlines() == [
+        "rain_ahead__features: build",
+        "  by time: 0 3 * * *",
+        "  when asset rings: source/weather",
+        "  rings: features/rain_ahead",
+    ]
+    monkeypatch.setenv("FLYWHEEL_CLOCK", "file:/tmp/clock")
+    replayed = features_dag(READER, cron="0 3 * * *")
+    assert (cron(replayed), heard(replayed)) == ("-", "source/weather")
+
+
+def test_who_reads_a_source_beside_its_own_ingests_its_own_by_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLYWHEEL_CLOCK", "system")
+    dag = features_dag(replace(READER, sources=("radar", "snow")), cron="0 3 * * *")
+
+    assert description(dag).splitlines() == [
+        "rain_ahead__features: build ingest",
+        "  by time: 0 3 * * *",
+        "  when asset rings: -",
+        "  rings: features/rain_ahead source/radar source/snow",
+    ]
+    assert task_of(dag, "ingest").arguments[:5] == ["feature_repo", "ingest", "rain_ahead", "radar", "snow"]
+    assert "It reads `weather` of flight_delay" in str(dag.doc_md)
+
+
+def test_a_build_waits_longer_for_an_owner_than_an_owners_ingest_may_take_with_its_retries() -> None:
+    owner = task_of(features_dag(FLIGHT_DELAY, cron="0 0 * * *"), "ingest")
+    reader = task_of(features_dag(READER, cron="0 0 * * *"), "build")
+    assert isinstance(owner.execution_timeout, timedelta)
+
+    assert sum(pauses(reader), timedelta()) >= owner.execution_timeout * (1 + len(pauses(owner)))
+
+
+def task_of(dag: DAG, task_id: str) -> CommandOperator:
+    task = dag.get_task(task_id)
+    assert isinstance(task, CommandOperator)
+    return task
+
+
+def pauses(task: BaseOperator) -> list[timedelta]:
+    """Between a task's tries."""
+    assert isinstance(task.retries, int)
+    assert isinstance(task.retry_delay, timedelta)
+    assert isinstance(task.max_retry_delay, timedelta)
+    longest = task.max_retry_delay
+    return [min(task.retry_delay * 2**number, longest) for number in range(task.retries)]
 
 
 def test_a_replay_is_started_by_who_replays_and_never_by_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:

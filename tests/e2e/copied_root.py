@@ -37,7 +37,7 @@ def list_use_case(folder: Path, name: str) -> None:
     text = path.read_text()
     listed = text.replace(
         "import FLIGHT_DELAY\n", f"import FLIGHT_DELAY\nfrom feature_repo.contracts.{name} import {contract}\n"
-    ).replace("in (FLIGHT_DELAY,)}", f"in (FLIGHT_DELAY, {contract})}}")
+    ).replace("listed_by_name(FLIGHT_DELAY)", f"listed_by_name(FLIGHT_DELAY, {contract})")
     assert listed.count(contract) == 2, "the list of use cases is written in another way now: change this too"
     path.write_text(listed)
 
@@ -71,7 +71,7 @@ class CopiedRoot:
         return f"http://{self.settings.bind}:{self.settings.serving_port + 1}"
 
     def python(self, *arguments: str, environment: dict[str, str] | None = None, code: int = 0) -> str:
-        """What a command printed, run at the copy's root; it must end with `code`."""
+        """What a command printed, run at the copy's root, or why it failed; it must end with `code`."""
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -82,7 +82,7 @@ class CopiedRoot:
             check=False,
         )
         assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stderr[-4000:]}"
-        return done.stdout
+        return done.stderr if code else done.stdout
 
     def run(self, layer: str, command: str, *arguments: str) -> str:
         """`python -m LAYER COMMAND USE_CASE ARGUMENTS`"""

@@ -1,7 +1,8 @@
 """A second use case is six files and a line: with nothing else it goes once round the whole loop, by the real commands.
 
-Its data are real, the weather of 2013 at three airports; so are Great Expectations, Feast, MLflow, torch, BentoML,
-Evidently and Airflow. The copy of the repository lies in a temporary folder and has its own servers on its own ports.
+Its one source, the weather of 2013 at three airports, belongs to the first one, which ingests it for both. The data are
+real; so are Great Expectations, Feast, MLflow, torch, BentoML, Evidently and Airflow. The copy of the repository lies
+in a temporary folder and has its own servers on its own ports.
 """
 
 import json
@@ -17,6 +18,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from feature_repo.contracts.base import DataInterval
 from infra.clock import ReplayClock, from_microseconds
 from infra.database import reading
 from infra.local import airflow_server
@@ -26,11 +28,12 @@ from infra.settings import Settings
 from tests.e2e.copied_root import CopiedRoot, added_files, copy_root, free_ports, list_use_case
 
 ADDED = Path(__file__).parent / "second_use_case"
-NAME = "rain_ahead"
+NAME, OWNER = "rain_ahead", "flight_delay"
 HOUR, LAG = timedelta(hours=1), timedelta(minutes=5)
 FIRST, TRAINED_AT = datetime(2013, 1, 1, tzinfo=UTC), datetime(2013, 3, 6, tzinfo=UTC)
 NUM_HOURS = 78  # three days whose labels are known at the end, and six hours of which they are not
 ENDS_AT = TRAINED_AT + NUM_HOURS * HOUR
+FLOWN_FROM = TRAINED_AT - timedelta(days=2)  # as much of the flights as the first use case is built from here
 AIRPORTS = ("EWR", "JFK", "LGA")
 PUBLISHED_WITHIN_SECONDS = 20.0
 COMMANDS = "import json; from infra.local.processes import commands; print(json.dumps(commands()))"
@@ -53,6 +56,10 @@ class Round:
 
     def run(self, layer: str, command: str, *arguments: str) -> None:
         self.outputs[command] = self.root.run(layer, command, *arguments)
+
+    def run_owner(self, command: str, *arguments: str) -> str:
+        """A command of feature_repo for the use case whose source it is."""
+        return self.root.python("-m", "feature_repo", command, OWNER, *arguments)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         with reading(self.root.settings.database) as connection:
@@ -93,10 +100,12 @@ def interval(start: datetime, end: datetime) -> tuple[str, ...]:
 
 def take_in_history(played: Round) -> World:
     feed, data = played.root.folder / "feed", played.root.settings.root
-    played.run("feature_repo", "feed", "--out", str(feed))
+    played.run_owner("feed", "--out", str(feed))
     world = World.of_feed(feed, Disturbances(held_back=0, twice=0), seed=1)
     world.deliver(data, FIRST, TRAINED_AT)
-    played.run("feature_repo", "ingest", "weather", *interval(FIRST, TRAINED_AT))
+    played.run_owner("ingest", "weather", *interval(FIRST, TRAINED_AT))
+    played.run_owner("ingest", "flights", *interval(FLOWN_FROM, TRAINED_AT))
+    played.outputs["owner's build"] = played.run_owner("build", *interval(FLOWN_FROM, TRAINED_AT))
     played.run("feature_repo", "build", *interval(FIRST, TRAINED_AT))
     played.run("feature_repo", "materialize")
     return world
@@ -135,8 +144,11 @@ def wait_for_instant(client: httpx.Client, instant: datetime) -> None:
 
 
 def judge(played: Round) -> None:
-    played.run("feature_repo", "ingest", "weather", *interval(TRAINED_AT, ENDS_AT))
-    played.run("feature_repo", "build", *interval(TRAINED_AT, ENDS_AT))
+    """The second build is given no interval, as when the owner's ingest wakes it: it goes on to where that ends."""
+    build = ("-m", "feature_repo", "build", NAME)
+    played.outputs["too early"] = played.root.python(*build, *interval(TRAINED_AT, ENDS_AT), code=1)
+    played.run_owner("ingest", "weather", *interval(TRAINED_AT, ENDS_AT))
+    played.run("feature_repo", "build")
     with ThreadPoolExecutor() as threads:
         parity = threads.submit(played.run, "feature_repo", "parity", "--json")
         played.run("monitoring", "check", "--json")
@@ -153,6 +165,26 @@ def test_it_is_six_files() -> None:
         "serving/use_cases/rain_ahead.py",
         "training/use_cases/rain_ahead.py",
     ]
+
+
+def test_both_are_built_from_the_one_table_that_the_owner_ingested(played: Round) -> None:
+    layers = played.root.settings.root / "lake"
+    built = dict(line.rsplit(": ", 1) for line in played.outputs["owner's build"].splitlines())
+    weather = built[f"origin_weather {DataInterval(start=FLOWN_FROM, end=TRAINED_AT)}"]
+
+    assert int(weather.removesuffix(" rows")) > 0
+    assert f"airport_rain {DataInterval(start=TRAINED_AT, end=ENDS_AT)}: " in played.outputs["build"]
+    assert sorted(path.name for path in (layers / "silver").iterdir()) == ["flights", "weather"]
+    assert sorted(path.name for path in (layers / "reference").iterdir()) == [OWNER]
+    assert played.rows("SELECT DISTINCT use_case, source FROM quality ORDER BY source") == [
+        (OWNER, "flights"),
+        (OWNER, "weather"),
+    ]
+
+
+def test_nothing_is_built_before_the_owner_has_ingested(played: Round) -> None:
+    assert f"{NAME} reads weather, which {OWNER} has not ingested for all of" in played.outputs["too early"]
+    assert f"the newest that it has is {DataInterval(start=FIRST, end=TRAINED_AT)}" in played.outputs["too early"]
 
 
 def test_its_first_model_passes_the_gate_and_is_released(played: Round) -> None:
@@ -207,6 +239,9 @@ def test_airflow_reads_its_four_dags_beside_those_of_the_first_one(played: Round
 
     assert found["errors"] == {}
     assert len(found["tasks"]) == 2 * len(STAGES)
-    assert [found["tasks"][f"{NAME}__{stage}"] for stage in STAGES] == [
-        found["tasks"][f"flight_delay__{stage}"] for stage in STAGES
+    assert found["tasks"].pop(f"{NAME}__features") == ["build"], "it has nothing to ingest"
+    assert found["tasks"].pop(f"{OWNER}__features") == ["build", "ingest"]
+    stages = [stage for stage in STAGES if stage != "features"]
+    assert [found["tasks"][f"{NAME}__{stage}"] for stage in stages] == [
+        found["tasks"][f"{OWNER}__{stage}"] for stage in stages
     ]

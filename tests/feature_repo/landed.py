@@ -27,6 +27,7 @@ from infra.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+OWNER = "flight_delay"
 SOURCES = {source.name: source for source in (FLIGHTS, WEATHER)}
 START = datetime(2013, 2, 8, tzinfo=UTC)  # a blizzard: cancellations, diversions, long delays
 TWO_DAYS = DataInterval(start=START, end=START + timedelta(days=2))
@@ -50,7 +51,7 @@ def set_up(data_dir: Path) -> None:
 
 def write_references(data_dir: Path) -> None:
     for name, table in nycflights.references().items():
-        path = lake.reference(data_dir, name)
+        path = lake.reference(data_dir, OWNER, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
 
@@ -89,7 +90,7 @@ def ingest(data_dir: Path, source: str | Source = "flights", interval: DataInter
     from feature_repo.ingest import ingest as ingest_interval
 
     declared = SOURCES[source] if isinstance(source, str) else source
-    return ingest_interval("flight_delay", declared, interval, lake=lake_of(data_dir), engine=verdicts)
+    return ingest_interval(OWNER, declared, interval, lake=lake_of(data_dir), engine=verdicts)
 
 
 def snapshot(data_dir: Path, group: str) -> Snapshot:

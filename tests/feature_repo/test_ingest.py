@@ -32,6 +32,7 @@ from infra.database import reading, schema
 from infra.lake import SILVER, source_group
 from tests.feature_repo import landed
 from tests.feature_repo.landed import (
+    OWNER,
     START,
     TWO_DAYS,
     between,
@@ -473,7 +474,7 @@ def test_a_corrupt_file_fails_the_interval_and_the_lake_is_unchanged(installatio
 
 
 def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path) -> None:
-    layout.reference(installation, "planes").unlink()
+    layout.reference(installation, OWNER, "planes").unlink()
     with pytest.raises(
         FeatureRepoError, match=r"no reference table .*planes\.parquet; run `python -m feature_repo reference"
     ):
@@ -491,7 +492,7 @@ def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path)
 def test_a_reference_table_without_what_a_rule_compares_with_is_named(
     installation: Path, columns_of: Callable[[pa.Table], dict[str, pa.Array]], says: str
 ) -> None:
-    path = layout.reference(installation, "airports")
+    path = layout.reference(installation, OWNER, "airports")
     pq.write_table(pa.table(columns_of(pq.read_table(path))), path)
     with pytest.raises(
         FeatureRepoError, match=rf"referential:\w+ compares with column airport of .*, which {says}; decl"
@@ -500,7 +501,7 @@ def test_a_reference_table_without_what_a_rule_compares_with_is_named(
 
 
 def test_an_empty_reference_table_has_nothing_listed(installation: Path) -> None:
-    path = layout.reference(installation, "airports")
+    path = layout.reference(installation, OWNER, "airports")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     report = ingest(installation)
     assert report.rows_by_rule["referential:origin"] == report.num_rows == report.num_clean

@@ -49,7 +49,7 @@ def command(data_dir: Path, *arguments: str, chaos: str = "") -> subprocess.Comp
     [
         (("ingest", "churn", "flights"), "no use case 'churn'; there are: flight_delay"),
         (("ingest", "flight_delay", "trains"), "flight_delay has no source 'trains'; there are: flights, weather"),
-        (("ingest", "flight_delay", "flights"), "run `python -m feature_repo reference USE_CASE` first"),
+        (("ingest", "flight_delay", "flights"), "run `python -m feature_repo reference flight_delay` first"),
     ],
     ids=["use case", "source", "references"],
 )
@@ -88,7 +88,7 @@ def test_a_killed_ingest_is_ended_by_the_same_command_again(tmp_path: Path, two_
 
 def test_references_and_feed_are_written_for_a_replay(tmp_path: Path) -> None:
     assert command(tmp_path, "reference", "flight_delay").returncode == 0
-    assert lake.reference(tmp_path, "planes").exists()
+    assert lake.reference(tmp_path, "flight_delay", "planes").exists()
     ended = command(tmp_path, "feed", "flight_delay", "--out", str(tmp_path / "feed"))
     assert "flights.parquet: 1002073 rows" in ended.stdout
     assert sorted(path.name for path in (tmp_path / "feed").iterdir()) == ["flights.parquet", "weather.parquet"]

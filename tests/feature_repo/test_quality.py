@@ -6,6 +6,7 @@ from io import StringIO
 from rich.console import Console
 
 from feature_repo.contracts.base import DataInterval
+from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.quality import record, record_failure, table_of
 from feature_repo.validation import Report
 
@@ -25,7 +26,7 @@ REPORT = Report(
 
 def lines(database: str) -> list[str]:
     printed = StringIO()
-    Console(width=200, file=printed).print(table_of(database, "flight_delay"))
+    Console(width=200, file=printed).print(table_of(database, FLIGHT_DELAY))
     return [line for line in printed.getvalue().splitlines() if "2013" in line]
 
 

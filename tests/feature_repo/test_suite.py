@@ -87,7 +87,7 @@ def test_both_engines_agree_on_every_row_and_every_rule(
 ) -> None:
     source, connection = landed.SOURCES[name], connect()
     landed.write_references(tmp_path)
-    open_references(connection, source, tmp_path)
+    open_references(connection, source, landed.OWNER, tmp_path)
     batch = with_faults(source, two_days[name])
     batch = batch.append_column("row", pa.array(range(1, batch.num_rows + 1), pa.int64()))
     connection.register("batch", batch)
@@ -104,7 +104,7 @@ def test_both_engines_agree_on_every_row_and_every_rule(
 def write_some_references(data_dir: Path, which: str) -> None:
     """The reference tables as they are, without a row, or with a row in which everything is absent."""
     landed.write_references(data_dir)
-    for path in lake.reference(data_dir, "x").parent.glob("*.parquet"):
+    for path in lake.reference(data_dir, landed.OWNER, "x").parent.glob("*.parquet"):
         table = pq.read_table(path)
         nothing = pa.Table.from_pylist([dict.fromkeys(table.column_names)], schema=table.schema)
         changed = {"whole": table, "empty": table.slice(0, 0), "absent": pa.concat_tables([table, nothing])}[which]
@@ -118,7 +118,7 @@ def test_both_engines_agree_on_next_to_nothing(
 ) -> None:
     source, connection = landed.SOURCES[name], connect()
     write_some_references(tmp_path, which)
-    open_references(connection, source, tmp_path)
+    open_references(connection, source, landed.OWNER, tmp_path)
     row = two_days[name].slice(0, 1).to_pylist()[0]
     nothing = {**dict.fromkeys(source.columns), "delivered_at": row["delivered_at"]}
     unlisted = {**row, "origin": "ZZZ"}
@@ -134,7 +134,7 @@ def test_a_rule_changed_for_one_engine_alone_is_seen(tmp_path: Path, two_days: d
     """The control of the test above: one bound moved by one makes the verdicts differ."""
     source, connection = landed.SOURCES["weather"], connect()
     landed.write_references(tmp_path)
-    open_references(connection, source, tmp_path)
+    open_references(connection, source, landed.OWNER, tmp_path)
     batch = with_faults(source, two_days["weather"])
     batch = batch.append_column("row", pa.array(range(1, batch.num_rows + 1), pa.int64()))
     connection.register("batch", batch)

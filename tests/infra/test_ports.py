@@ -12,6 +12,13 @@ def settings(**ports: int) -> Settings:
     return Settings.model_validate(free | ports)
 
 
+def test_one_port_for_two_servers_is_refused_with_both_settings() -> None:
+    with pytest.raises(
+        InstallationError, match="FLYWHEEL_SERVING_PORT and FLYWHEEL_MLFLOW_PORT both come to port 23101"
+    ):
+        require_free_ports(settings(mlflow_port=23101))
+
+
 def test_free_ports_are_accepted() -> None:
     require_free_ports(settings())
 

@@ -4,6 +4,7 @@ One installation serves all tests here, because starting it costs most of the ti
 """
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +21,11 @@ from infra.local.airflow import AirflowClient, DagRun
 from infra.local.processes import Supervisor, commands
 from infra.local.readiness import readiness
 from infra.settings import SECRET_NAMES, Settings
+from tests.e2e.copied_root import list_use_case
 from tests.integration.tiny import free_port, make_tiny_root
 
-USE_CASE = "flight_delay"
+USE_CASE, READER = "flight_delay", "rain_ahead"
+ADDED = Path(__file__).parents[1] / "e2e" / "second_use_case"
 DAY = DataInterval(start=datetime(2013, 4, 1, tzinfo=UTC), end=datetime(2013, 4, 2, tzinfo=UTC))
 TIMEOUT_SECONDS = 120.0
 ENVIRONMENT = {
@@ -70,6 +73,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
 def running_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     base = tmp_path_factory.mktemp("airflow")
     root = make_tiny_root(base / "root")
+    add_reader(root)
     settings = Settings(data_dir=base / "var", airflow_port=free_port(), clock=f"file:{base / 'clock'}")
     for name in SECRET_NAMES:
         place_canary(settings, name)
@@ -83,6 +87,13 @@ def running_installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
         supervisor.wait(timeout_seconds=TIMEOUT_SECONDS)
         client.unpause(USE_CASE)
         yield Installation(settings, client)
+
+
+def add_reader(root: Path) -> None:
+    """A second use case, which reads a source of the first; its DAGs stay paused."""
+    for layer in ("feature_repo/contracts", "dags/use_cases"):
+        shutil.copy(ADDED / layer / f"{READER}.py", root / layer)
+    list_use_case(root, READER)
 
 
 def canary(name: str) -> str:
@@ -205,6 +216,28 @@ def test_who_does_not_log_in_sees_nothing(installation: Installation) -> None:
     for user, password in (("admin", "admin"), ("airflow", "airflow"), ("admin", "")):
         answer = httpx.post(f"{url}/auth/token", json={"username": user, "password": password})
         assert answer.is_client_error, f"{user} got in with a stock password"
+
+
+def test_who_only_reads_a_source_builds_when_its_owner_has_ingested(installation: Installation) -> None:
+    """Woken so it is given no interval and finds what there is to build; one that it is given, it builds."""
+    wait_for(lambda: installation.client.parsed_at(f"{READER}__release") is not None)
+    installation.client.unpause(READER)
+    num_before, since = len(installation.calls()), datetime.now(UTC)
+
+    installation.round()
+
+    runs = installation.client.wait_until_quiet(READER, since=since, timeout_seconds=TIMEOUT_SECONDS)
+    assert [(run.stage, run.state) for run in runs[:2]] == [("features", "success"), ("monitoring", "success")]
+    calls = installation.calls()[num_before:]
+    ingest = next(call for call in calls if call.startswith(f"feature_repo ingest {USE_CASE} flights weather"))
+    built = calls.index(f"feature_repo build {READER} --start  --end ")
+    assert calls.index(ingest) < built < calls.index(f"monitoring check {READER}")
+
+    installation.client.trigger(f"{READER}__features", DAY)
+    installation.client.wait_until_quiet(READER, since=since, timeout_seconds=TIMEOUT_SECONDS)
+
+    interval = "--start 2013-04-01T00:00:00+00:00 --end 2013-04-02T00:00:00+00:00"
+    assert installation.calls().count(f"feature_repo build {READER} {interval}") == 1
 
 
 def task_states(installation: Installation, run: DagRun) -> dict[str, str]:

@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from feature_repo.contracts.base import DataInterval, SharedSource
 from infra.database import DatabaseError
 from infra.lake import use_case_group
 from infra.settings import Settings
 from monitoring.check import check
+from monitoring.defects import quality_defects, read_quality
 from monitoring.drawing import draw_missing_reports
 from monitoring.errors import MonitoringError, NothingServed
 from monitoring.incidents import num_unclaimed
@@ -248,6 +250,23 @@ def test_labels_without_a_field_of_the_request_are_a_sentence(installation: Inst
     landed.write_gold(installation.root, "labels", rows, "known_at", USE_CASE.name)
     with pytest.raises(ValueError, match=r"flight_delay: its labels have no field of a request"):
         installation.check(NOW)
+
+
+def test_a_source_that_is_only_read_is_judged_by_what_stands_under_its_owner(installation: Installation) -> None:
+    window = DataInterval(start=SERVED_FROM, end=SERVED_FROM + 7 * DAY)
+    bounds = [int(moment.timestamp() * 1e6) for moment in (window.start, window.end)]
+    for owner, source, num_bad in (("airport", "events", 200), ("airport", "gates", 300), (USE_CASE.name, "events", 0)):
+        installation.execute(
+            "INSERT INTO quality VALUES (?, ?, ?, ?, 1000, ?, 0, 0.5, 0, '{}')", owner, source, *bounds, num_bad
+        )
+    installation.execute("INSERT INTO quality VALUES (?, 'own', ?, ?, 1000, 100, 0, 0.9, 0, '{}')", "reader", *bounds)
+    reads = (SharedSource(name="events", owner="airport"),)
+    reader = replace(USE_CASE, name="reader", sources=("own",), reads=reads)
+
+    qualities = read_quality(installation.settings.database, reader, window)
+
+    assert [(quality.source, quality.num_quarantined) for quality in qualities] == [("events", 200), ("own", 100)]
+    assert [defect.subject for defect in quality_defects(qualities, SPEC.defects)] == ["events", "own"]
 
 
 def test_a_source_that_delivered_no_row_has_no_quality(installation: Installation) -> None:

@@ -51,6 +51,7 @@ USE_CASE = UseCase(
     description="A known truth",
     task_type=TaskType.BINARY_CLASSIFICATION,
     feature_service="known_v1",
+    port_offset=0,
     sources=("events",),
     views=(
         FeatureViewContract(

@@ -10,6 +10,7 @@ from feature_repo.contracts.base import (
     Label,
     RequestField,
     RequestType,
+    SharedSource,
     TaskType,
     UseCase,
     Value,
@@ -30,7 +31,9 @@ RAIN_AHEAD = UseCase(
     description="Will it rain at an airport of New York within three hours?",
     task_type=TaskType.BINARY_CLASSIFICATION,
     feature_service="rain_ahead_v1",
-    sources=("weather",),
+    port_offset=1,
+    sources=(),
+    reads=(SharedSource(name="weather", owner="flight_delay"),),
     views=(
         FeatureViewContract(
             name="airport_rain",

@@ -1,9 +1,7 @@
-"""What rain_ahead reads and how its features are computed; its one source is shared with flight_delay."""
+"""What rain_ahead reads and how its features are computed; its one source is flight_delay's."""
 
 from datetime import timedelta
-from functools import partial
 
-from feature_repo import nycflights
 from feature_repo.contracts.rain_ahead import RAIN_AHEAD
 from feature_repo.transforms import Transforms
 from feature_repo.use_cases.flight_delay import WEATHER
@@ -54,5 +52,3 @@ TRANSFORMS = Transforms(
     history=timedelta(days=1),
     texts={"airport_rain": AIRPORT_RAIN, "population": POPULATION, "labels": LABELS},
 )
-FEED = partial(nycflights.feed, sources=("weather",))
-REFERENCES = nycflights.references
