@@ -11,7 +11,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,9 +22,13 @@ from feature_repo.declarations import declarations_of
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError
 from infra import one_shot
 from infra.clock import EPOCH
+from infra.database import DatabaseError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from infra.whole_file import whole_file
+
+if TYPE_CHECKING:
+    from infra.lake import Lake
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -39,6 +43,12 @@ def interval_of(start: str, end: str) -> DataInterval:
     moments = [datetime.fromisoformat(text) for text in (start, end)]
     first, last = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
     return DataInterval(start=first, end=last)
+
+
+def lake_of(settings: Settings) -> "Lake":
+    from infra.lake import Lake
+
+    return Lake(settings.root, settings.database)
 
 
 @app.command()
@@ -92,8 +102,7 @@ def ingest(
                 use_case,
                 source,
                 interval,
-                data_dir=settings.root,
-                control_database=settings.control_database,
+                lake=lake_of(settings),
                 engine=verdicts,
                 chaos=die_at(settings.chaos),
             )
@@ -114,7 +123,7 @@ def quality(use_case: UseCaseName) -> None:
 
     from feature_repo.quality import table_of
 
-    table = table_of(Settings().control_database, use_case_named(use_case))
+    table = table_of(Settings().database, use_case_named(use_case))
     Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
 
 
@@ -125,21 +134,18 @@ def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
     Without an interval: what was ingested of all its sources since gold was built.
     """
     from feature_repo.gold import build as build_gold
-    from feature_repo.lake import partitions
     from feature_repo.shared_sources import due_interval, require_ingested
+    from infra.lake import SILVER, source_group
 
     settings, declared = Settings(), declarations_of(use_case)
-    if start or end:
-        interval = interval_of(start, end)
-    else:
-        interval = due_interval(declared.contract, data_dir=settings.root, control_database=settings.control_database)
-    require_ingested(declared.contract, interval, control_database=settings.control_database)
+    tables = lake_of(settings)
+    interval = interval_of(start, end) if start or end else due_interval(declared.contract, tables)
+    require_ingested(declared.contract, interval, database=settings.database)
     for source in declared.sources:
-        if not partitions(lake.silver(settings.root, source.name)):
-            typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
-    written = build_gold(
-        declared.transforms, declared.sources, interval, data_dir=settings.root, chaos=die_at(settings.chaos)
-    )
+        with tables.open(source_group(source.name)) as held:
+            if not held.has(SILVER):
+                typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
+    written = build_gold(declared.transforms, declared.sources, interval, lake=tables, chaos=die_at(settings.chaos))
     for name, num_rows in written.items():
         typer.echo(f"{name} {interval}: {num_rows} rows")
 
@@ -180,7 +186,7 @@ def materialize(use_case: UseCaseName) -> None:
     settings, contract = Settings(), use_case_named(use_case)
     store = OnlineStore(settings.online_store, contract, die_at(settings.chaos))
     now = settings.make_clock().now()
-    instant, num_rows = materialize_gold(contract, store, data_dir=settings.root, now=now)
+    instant, num_rows = materialize_gold(contract, store, lake=lake_of(settings), now=now)
     typer.echo(f"online features of {use_case} are at {instant.isoformat()}; {num_rows} rows changed")
 
 
@@ -195,12 +201,14 @@ def parity(
     from feature_repo import offline
     from feature_repo import parity as checks
     from feature_repo.materialize import newest_instant
+    from infra.lake import use_case_group
 
     settings, contract = Settings(), use_case_named(use_case)
-    built = newest_instant(contract, settings.root)
-    before = (built or EPOCH) + contract.step + contract.lag
-    answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
-    report = checks.compare(contract, offline.open_feature_store(settings), answers)
+    with lake_of(settings).open(use_case_group(use_case)) as gold:
+        built = newest_instant(contract, gold)
+        before = (built or EPOCH) + contract.step + contract.lag
+        answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
+        report = checks.compare(contract, offline.open_feature_store(settings, {use_case: gold}), answers)
     checks.keep(report, lake.parity_report(settings.root, use_case))
     typer.echo(json.dumps(asdict(report)) if as_json else checks.summary(report))
     if report.mismatched:
@@ -214,7 +222,7 @@ def main() -> None:
     except FeatureRepoError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
-    except (ValueError, OSError, sqlite3.Error) as error:
+    except (DatabaseError, ValueError, OSError, sqlite3.Error) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -6,9 +6,8 @@ which takes seconds: only `apply`, `parity` and Feast's own commands do.
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
-from feature_repo.contracts import USE_CASES, lake
+from feature_repo.contracts import USE_CASES
 from feature_repo.contracts.base import JOINT, ColumnType, FeatureViewContract, UseCase
 from feature_repo.feast_sdk import (
     DUMMY_ENTITY,
@@ -27,6 +26,7 @@ from feature_repo.feast_sdk import (
     ValueType,
 )
 from feature_repo.feast_stores import source_name
+from infra.lake import use_case_group, view_table
 
 FEAST_TYPES: dict[ColumnType, PrimitiveFeastType] = {
     ColumnType.FLOAT32: Float32,
@@ -43,16 +43,16 @@ def entities_of(use_case: UseCase) -> dict[str, Entity]:
 def feature_view(use_case: UseCase, view: FeatureViewContract, entities: dict[str, Entity]) -> FeatureView:
     """Feast serves a row to the end of its time-to-live inclusive; the contract excludes that one microsecond.
 
-    The change log's path is relative to the data folder: a registry holds good in a copy of it.
+    The change log's path is its table's name: what is read is the snapshot that the store was opened on.
     """
-    path = lake.feature_view(Path(), view.name) / "day=*" / lake.PARTITION_FILE
+    path = f"{use_case_group(use_case.name)}/{view_table(view.name)}"
     keys = [Field(name=name, dtype=String) for name in view.join_keys]
     return FeatureView(
         name=view.name,
         entities=[entities[name] for name in view.join_keys],
         schema=[*keys, *(Field(name=column.name, dtype=FEAST_TYPES[column.type]) for column in view.columns)],
         source=FileSource(
-            name=source_name(view), path=str(path), timestamp_field="available_at", file_format=ParquetFormat()
+            name=source_name(view), path=path, timestamp_field="available_at", file_format=ParquetFormat()
         ),
         ttl=view.ttl,
         online=True,

@@ -27,8 +27,8 @@ class LakeBusyError(FeatureRepoError):
     """Another process is changing the same tables of the lake."""
 
 
-class LakeCopyError(FeatureRepoError):
-    """The lake was copied by something that follows links; it can be read, and not written to."""
+class LakeWriteError(FeatureRepoError):
+    """A table of the lake cannot be written, or is not the one that the database speaks of."""
 
 
 class ReferenceMissingError(FeatureRepoError):

@@ -8,37 +8,41 @@ deliveries a rerun gives the same bytes, and all tables change in one commit.
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
-from pathlib import Path
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.chaos import Chaos, no_chaos
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, FeatureViewContract
 from feature_repo.errors import TransformError
-from feature_repo.lake import Transaction, partition, partitions, read, transaction
+from feature_repo.lake import IntervalTable, change
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import Transforms, compute, grid, load_source, open_engine, sql_type
+from infra.lake import (
+    LABELS,
+    POPULATION,
+    SILVER,
+    Lake,
+    Snapshot,
+    days_between,
+    source_group,
+    use_case_group,
+    view_table,
+)
 
 MAX_INSTANTS = 168  # of a chunk; bounds memory, changes no value
 # DuckDB divides a statement's work by tens of thousands of rows, more than a chunk has: whole chunks go side by side.
 CHUNKS_AT_ONCE = 2
 UTC_MICROSECONDS = pa.timestamp("us", "UTC")
+OUTCOMES = (
+    IntervalTable(name=POPULATION, partitioned_by="prediction_time", interval_by="prediction_time"),
+    IntervalTable(name=LABELS, partitioned_by="known_at", interval_by="known_at"),
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class GoldTable:
-    """A gold table: where it lies, the time columns that its partitions and intervals go by, how far they are apart."""
-
-    path: Path
-    partitioned_by: str
-    interval_by: str
-    lag: timedelta = timedelta(0)
+Silver = Mapping[str, Snapshot]  # by source: its group as of one moment
 
 
 def build(
@@ -46,7 +50,7 @@ def build(
     sources: Sequence[Source],
     interval: DataInterval,
     *,
-    data_dir: Path,
+    lake: Lake,
     chaos: Chaos = no_chaos,
 ) -> dict[str, int]:
     """The number of rows written by table name: where nothing was delivered, 0, and what lay there is removed.
@@ -56,51 +60,40 @@ def build(
     contract = transforms.contract
     if interval.start != contract.floor(interval.start) or interval.end != contract.floor(interval.end):
         raise TransformError(f"{contract.name}: {interval} must begin and end on the grid, every {contract.step}")
-    logs_by_view = {view.name: change_log(data_dir, view, contract.lag) for view in contract.views}
-    tables = logs_by_view | outcomes(data_dir, contract.name)
-    with transaction(data_dir, f"{contract.name}__gold", [table.path for table in tables.values()], chaos) as change:
-        logs = compute_change_logs(transforms, sources, interval, data_dir)
+    with change(lake, use_case_group(contract.name), chaos) as changed, ExitStack() as stack:
+        silver = {source.name: stack.enter_context(lake.open(source_group(source.name))) for source in sources}
+        logs = compute_change_logs(transforms, sources, interval, silver)
         chaos("computed")
-        logs |= compute_outcomes(transforms, sources, interval, data_dir)
-        for name, table in tables.items():
-            write(change, table, logs[name], interval)
-    return {name: rows.num_rows for name, rows in logs.items()}
+        logs |= compute_outcomes(transforms, sources, interval, silver)
+        for table in (*(change_log(view, contract.lag) for view in contract.views), *OUTCOMES):
+            changed.replace(table, logs[table.name], interval)
+    return {name.removeprefix(view_table("")): rows.num_rows for name, rows in logs.items()}
 
 
-def change_log(data_dir: Path, view: FeatureViewContract, lag: timedelta) -> GoldTable:
-    path = lake.feature_view(data_dir, view.name)
-    return GoldTable(path=path, partitioned_by="available_at", interval_by="instant", lag=lag)
-
-
-def outcomes(data_dir: Path, use_case: str) -> dict[str, GoldTable]:
-    return {
-        "population": GoldTable(
-            path=lake.population(data_dir, use_case), partitioned_by="prediction_time", interval_by="prediction_time"
-        ),
-        "labels": GoldTable(path=lake.labels(data_dir, use_case), partitioned_by="known_at", interval_by="known_at"),
-    }
+def change_log(view: FeatureViewContract, lag: timedelta) -> IntervalTable:
+    return IntervalTable(name=view_table(view.name), partitioned_by="available_at", interval_by="instant", lag=lag)
 
 
 def compute_change_logs(
-    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, data_dir: Path
+    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, silver: Silver
 ) -> dict[str, pa.Table]:
     def compute_chunk(chunk: DataInterval) -> Mapping[str, pa.Table]:
-        return compute_change_log(transforms, sources, chunk, data_dir)
+        return compute_change_log(transforms, sources, chunk, silver)
 
     with ThreadPoolExecutor(CHUNKS_AT_ONCE) as threads:
         parts = [*threads.map(compute_chunk, chunks(interval, transforms.contract.step * MAX_INSTANTS))]
     return {
-        view.name: with_time_zone(pa.concat_tables([part[view.name] for part in parts]))
+        view_table(view.name): with_time_zone(pa.concat_tables([part[view.name] for part in parts]))
         for view in transforms.contract.views
     }
 
 
 def compute_change_log(
-    transforms: Transforms, sources: Sequence[Source], chunk: DataInterval, data_dir: Path
+    transforms: Transforms, sources: Sequence[Source], chunk: DataInterval, silver: Silver
 ) -> dict[str, pa.Table]:
     """Of every view, computed with the instant before, so that the chunk's first rows have something to differ from."""
     contract, connection = transforms.contract, open_engine(threads=1)
-    load_silver(connection, transforms, sources, chunk, data_dir)
+    load_silver(connection, transforms, sources, chunk, silver)
     rows_by_view = compute(connection, transforms, [chunk.start - contract.step, *grid(chunk, contract.step)])
     logs = {}
     for view in contract.views:
@@ -111,12 +104,13 @@ def compute_change_log(
 
 
 def compute_outcomes(
-    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, data_dir: Path
+    transforms: Transforms, sources: Sequence[Source], interval: DataInterval, silver: Silver
 ) -> dict[str, pa.Table]:
     connection = open_engine(threads=1)
-    load_silver(connection, transforms, sources, interval, data_dir)
+    load_silver(connection, transforms, sources, interval, silver)
     tables = {}
-    for name, table in outcomes(data_dir, transforms.contract.name).items():
+    for table in OUTCOMES:
+        name = table.name
         bounds = (
             f"{table.interval_by} >= {timestamp(interval.start)} AND {table.interval_by} < {timestamp(interval.end)}"
         )
@@ -143,24 +137,19 @@ def load_silver(
     transforms: Transforms,
     sources: Sequence[Source],
     interval: DataInterval,
-    data_dir: Path,
+    silver: Silver,
 ) -> None:
     """What had been delivered before the interval's end and can still matter to its instants."""
     oldest = interval.start - transforms.contract.step - transforms.history
     for source in sources:
-        rows = read_silver(source, data_dir, DataInterval(start=oldest, end=interval.end))
+        rows = read_silver(source, silver[source.name], DataInterval(start=oldest, end=interval.end))
         load_source(connection, source.name, rows, transforms.contract.step)
 
 
-def read_silver(source: Source, data_dir: Path, interval: DataInterval) -> pa.Table:
-    first, last = interval.start.date(), interval.end.date()
-    files = [path for path in partitions(lake.silver(data_dir, source.name)) if first <= day_of(path) <= last]
-    tables = [read(path, source.schema.names) for path in files]
-    return between(pa.concat_tables([source.schema.empty_table(), *tables]), DELIVERED_AT, interval)
-
-
-def day_of(path: Path) -> date:
-    return date.fromisoformat(path.parent.name.removeprefix("day="))
+def read_silver(source: Source, silver: Snapshot, interval: DataInterval) -> pa.Table:
+    rows = silver.read(SILVER, source.schema.names, days=days_between(interval.start, interval.end))
+    held = pa.concat_tables([source.schema.empty_table(), rows], promote_options="default")
+    return between(held, DELIVERED_AT, interval)
 
 
 def between(rows: pa.Table, column: str, interval: DataInterval) -> pa.Table:
@@ -203,28 +192,3 @@ def with_time_zone(rows: pa.Table) -> pa.Table:
         pa.field(field.name, UTC_MICROSECONDS) if pa.types.is_timestamp(field.type) else field for field in rows.schema
     ]
     return rows.cast(pa.schema(fields))
-
-
-def write(change: Transaction, table: GoldTable, rows: pa.Table, interval: DataInterval) -> None:
-    """Stage every day that has rows of the interval or had some; a day keeps its rows of other intervals."""
-    own, last = by_day(rows, table.partitioned_by), interval.end + table.lag
-    held = {day_of(path) for path in partitions(table.path)}
-    for day in sorted(own.keys() | {day for day in held if interval.start.date() <= day <= last.date()}):
-        change.write(table.path, day, with_other_intervals(own.get(day, rows.slice(0, 0)), table, day, interval))
-
-
-def by_day(rows: pa.Table, column: str) -> dict[date, pa.Table]:
-    """The rows, which are in the column's order, cut where the day turns: no day of no rows."""
-    days = pc.run_end_encode(pc.cast(rows[column], pa.date32()).combine_chunks())
-    spans = zip(days.values.to_pylist(), pairwise([0, *days.run_ends.to_pylist()]), strict=True)
-    return {day: rows.slice(start, end - start) for day, (start, end) in spans}
-
-
-def with_other_intervals(own: pa.Table, table: GoldTable, day: date, interval: DataInterval) -> pa.Table:
-    path = partition(table.path, day)
-    if not path.exists():
-        return own
-    held = read(path)
-    earlier = pc.less(held[table.interval_by], pa.scalar(interval.start, UTC_MICROSECONDS))
-    later = pc.greater_equal(held[table.interval_by], pa.scalar(interval.end, UTC_MICROSECONDS))
-    return pa.concat_tables([held.filter(earlier), own, held.filter(later)])

@@ -1,190 +1,236 @@
-"""Changes to a group of lake tables that become visible together, or not at all, whenever the process dies.
+"""Changes to a group of lake tables: all of an interval becomes visible together, or nothing, whenever a process dies.
 
-A group's tables live in versions, `lake/.versions/<group>/<number>/<layer>/<table>/day=.../part.parquet`. A change
-stages the next version, in which an unchanged day is a symbolic link to its folder in the version that wrote it, gives
-it its number and then turns the symbolic link `current` to it: the commit, and the only step that readers can see.
-A reader resolves a table's path once (`snapshot`) and reads that; the version before stays for those still reading it,
-and of older ones the days that a link leads to. A lock keeps a second writer out.
+A writer holds its group's lock from before its first commit until the database has named the versions that it made;
+readers see those and no others. What a writer that died had committed is ahead of the named versions: the next one
+restores those first, because its own commits stand on whatever is newest. Each write carries its attempt's number as
+Delta's app transaction, so that a commit whose answer was lost is found to have landed.
 """
 
-import fcntl
+import json
 import os
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
+from deltalake import (
+    CommitProperties,
+    DeltaTable,
+    PostCommitHookProperties,
+    Transaction,
+    WriterProperties,
+    write_deltalake,
+)
+from deltalake.exceptions import DeltaError
+from sqlalchemy import Connection, insert, select
 
+from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
-from feature_repo.contracts.lake import PARTITION_FILE
-from feature_repo.errors import LakeBusyError, LakeCopyError
+from feature_repo.contracts.base import DataInterval
+from feature_repo.errors import LakeBusyError, LakeWriteError
+from infra.clock import SystemClock, to_microseconds
+from infra.database import LockBusyError, locked, upsert
+from infra.database.engine import Transaction as DatabaseTransaction
+from infra.database.schema import lake_attempts, lake_snapshots
+from infra.lake import DAY, Lake, Snapshot
+from infra.lake.snapshot import newest
 
-CURRENT, STAGED, NUMBERED = "current", "staged", "[0-9]*"
-DAYS = "*/*/day=*"  # in a version: its layers' tables' days
-
-
-def snapshot(table: Path) -> Path:
-    """The table's folder as of now; it goes on holding the same bytes while the next change is committed."""
-    return table.resolve()
-
-
-def partitions(table: Path) -> list[Path]:
-    """The files of one snapshot of the table, by day; none if nothing was ever written."""
-    return sorted(snapshot(table).glob(f"day=*/{PARTITION_FILE}"))
-
-
-def partition(table: Path, day: date) -> Path:
-    return table / f"day={day.isoformat()}" / PARTITION_FILE
+WAIT = timedelta(minutes=2)  # for another writer of the group
+TRIES = 5
+WRITER = "flywheel"  # whose app transactions they are
+ZSTD = WriterProperties(compression="ZSTD")
+# Old versions and their log go by `retention` alone, which knows what still names them.
+CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 0 days"}
+HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
+ONE_MICROSECOND = timedelta(microseconds=1)
 
 
-def read(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """One partition's rows. Not by `read_table`, which imports pandas to look at a single file."""
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=columns)
+@dataclass(frozen=True, kw_only=True)
+class IntervalTable:
+    """A table whose rows belong to intervals by the time `interval_by`, and to days by `partitioned_by`, `lag` later.
 
-
-class Transaction:
-    """One change, being staged. `tables` are paths of the contract, `<data>/lake/<layer>/<table>`."""
-
-    def __init__(self, lake_dir: Path, group: str, tables: Sequence[Path], chaos: Chaos) -> None:
-        self.lake_dir, self.tables, self.chaos = lake_dir, tables, chaos
-        self.versions = lake_dir / ".versions" / group
-        self.current = self.versions / CURRENT
-        refuse_copy_without_links(self.versions, [self.current, *tables])
-        self.base = self.versions / self.current.readlink() if self.current.exists() else None
-        number = int(self.base.name) + 1 if self.base else 1
-        self.version = self.versions / f"{number:06d}"
-        self.staged = self.versions / STAGED
-        self.written: set[Path] = set()
-
-    def write(self, table: Path, day: date, rows: pa.Table) -> None:
-        """Replace the day's partition by `rows`, or remove it if there are none."""
-        path = partition(self.staged / table.relative_to(self.lake_dir), day)
-        self.written.add(path)
-        if rows.num_rows == 0:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            pq.write_table(rows, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        self.chaos(f"{table.parent.name}_partition_written")
-
-    def commit(self) -> None:
-        """Make the change visible, then drop what nobody can be reading any more."""
-        self.link_unchanged()
-        for table in self.tables:
-            self.make_entry(table)
-        self.chaos("staged")
-        if self.base is None:  # the link leads nowhere until the version has its name: there is never one without it
-            self.turn_link()
-            self.staged.rename(self.version)
-        else:
-            self.staged.rename(self.version)
-            self.turn_link()
-        sync_folder(self.versions)
-        self.chaos("committed")
-        self.clean(keep={self.version, self.base})
-
-    def turn_link(self) -> None:
-        temporary = self.versions / f"{CURRENT}.next"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(self.version.name)
-        temporary.replace(self.current)
-
-    def link_unchanged(self) -> None:
-        """A link from version to version: all lie equally deep, so the base's own links hold good as they are."""
-        for table in self.tables:
-            name = table.relative_to(self.lake_dir)
-            (self.staged / name).mkdir(parents=True, exist_ok=True)
-            if self.base is None:
-                continue
-            for old in (self.base / name).glob("day=*"):
-                new = self.staged / name / old.name
-                if new / PARTITION_FILE not in self.written:
-                    own = Path("../../..", self.base.name, name, old.name)
-                    new.symlink_to(old.readlink() if old.is_symlink() else own)
-
-    def make_entry(self, table: Path) -> None:
-        """The table's path is a link through `current`, made once; until the first commit it leads nowhere."""
-        if table.is_symlink():
-            return
-        table.parent.mkdir(parents=True, exist_ok=True)
-        target = self.current / table.relative_to(self.lake_dir)
-        table.symlink_to(os.path.relpath(target, table.parent), target_is_directory=True)
-
-    def clean(self, keep: set[Path | None]) -> None:
-        """Remove what is staged and the other versions, but for the days that one to keep links to."""
-        links = [day for version in keep if version for day in version.glob(DAYS) if day.is_symlink()]
-        linked = {Path(os.path.normpath(link.parent / link.readlink())) for link in links}
-        for version in {*self.versions.glob(NUMBERED), *self.versions.glob(STAGED)} - keep:
-            if not linked.intersection(days := list(version.glob(DAYS))):
-                shutil.rmtree(version)
-                continue
-            for day in days:
-                if day.is_symlink():
-                    day.unlink()
-                elif day not in linked:
-                    shutil.rmtree(day)
-
-
-@contextmanager
-def transaction(data_dir: Path, group: str, tables: Sequence[Path], chaos: Chaos = no_chaos) -> Iterator[Transaction]:
-    """A change to the group's tables: committed when the block ends, forgotten if it raises.
-
-    Raises LakeBusyError if another process is changing the group. What a killed process left behind is removed first.
+    `bounds` are further columns whose smallest and largest value are kept for each file.
     """
-    lake_dir = data_dir / "lake"
-    versions = lake_dir / ".versions" / group
-    versions.mkdir(parents=True, exist_ok=True)
-    with locked(versions / "lock", group):
-        change = Transaction(lake_dir, group, tables, chaos)
-        previous = change.versions / f"{int(change.base.name) - 1:06d}" if change.base else None
-        change.clean(keep={change.base, previous})
-        try:
-            yield change
-        except BaseException:
-            change.clean(keep={change.base, previous})
-            raise
-        change.commit()
+
+    name: str
+    partitioned_by: str
+    interval_by: str
+    lag: timedelta = timedelta(0)
+    bounds: tuple[str, ...] = ()
+
+    def days_of(self, interval: DataInterval) -> tuple[date, date]:
+        """The first and the last day on which rows of the interval can lie."""
+        return (interval.start + self.lag).date(), (interval.end - ONE_MICROSECOND + self.lag).date()
 
 
-def refuse_copy_without_links(versions: Path, links: Sequence[Path]) -> None:
-    """Raises LakeCopyError before anything is changed, if links have gone or have become folders.
+class Change:
+    """One writer's change of a group; `base` is what readers see meanwhile."""
 
-    A version without a link to it is not one that was never committed, it is all that was.
-    """
-    followed = [path for path in links if path.exists() and not path.is_symlink()]
-    if followed or (any(versions.glob(NUMBERED)) and not links[0].exists()):
-        raise LakeCopyError(
-            f"{followed[0] if followed else links[0]} is no link any more: this data folder was copied without its "
-            "links; copy it again with `cp -a`"
+    def __init__(self, base: Snapshot, attempt: int, chaos: Chaos) -> None:
+        self.base, self.attempt, self.chaos = base, attempt, chaos
+        self.versions = dict(base.versions)
+
+    def replace(self, table: IntervalTable, rows: pa.Table, interval: DataInterval) -> None:
+        """Make `rows`, in order of both times, the table's rows of the interval; those of other intervals stay.
+
+        Raises LakeWriteError if the table cannot be written.
+        """
+        check_types(self.base, table.name, rows)
+        first, last = table.days_of(interval)
+        held = self.base.read(table.name, days={first, last})
+        if held.num_rows:
+            rows = with_other_intervals(rows, held, table.interval_by, interval)
+        # In one chunk: the library writes chunks side by side, in any order.
+        rows = rows.append_column(DAY, pc.cast(rows[table.partitioned_by], pa.date32())).combine_chunks()
+        self.versions[table.name] = self.commit(table, rows, first, last)
+        make_durable(self.base.folder / table.name, self.versions[table.name])
+        self.chaos(f"{table.name}_committed")
+
+    def commit(self, table: IntervalTable, rows: pa.Table, first: date, last: date) -> int:
+        """The version that holds `rows` instead of those from the first to the last day.
+
+        A lost race starts again from the base; a commit that landed although it failed is not made twice.
+        """
+        folder, failure = self.base.folder / table.name, None
+        for _ in range(TRIES):
+            try:
+                self.overwrite(folder, table, rows, first, last)
+            except (DeltaError, OSError) as error:
+                failure = error
+            landed = open_newest(folder)
+            if landed is not None and landed.transaction_version(WRITER) == self.attempt:
+                return int(landed.version())
+        assert failure is not None
+        raise LakeWriteError(
+            f"{folder}: {TRIES} commits failed, the last with: {one_line(failure)}; nothing became visible: see "
+            "whether another program writes there and whether the disk has space, then run this again"
+        ) from failure
+
+    def overwrite(self, folder: Path, table: IntervalTable, rows: pa.Table, first: date, last: date) -> None:
+        target, named = self.at_base(folder, table.name), self.base.versions.get(table.name)
+        bounds = ",".join(dict.fromkeys((table.partitioned_by, table.interval_by, *table.bounds)))
+        self.chaos(f"{table.name}_opened")
+        write_deltalake(
+            folder if target is None else target,
+            rows,
+            mode="overwrite",
+            partition_by=[DAY],
+            predicate=None if named is None else f"{DAY} >= '{first}' AND {DAY} <= '{last}'",
+            schema_mode="overwrite" if named is None else "merge",
+            configuration=CONFIGURATION | {"delta.dataSkippingStatsColumns": bounds},
+            writer_properties=ZSTD,
+            commit_properties=self.properties(),
+            post_commithook_properties=HOOKS,
         )
+        self.chaos(f"{table.name}_answered")
+
+    def at_base(self, folder: Path, table: str) -> DeltaTable | None:
+        """The newest version with the rows of the base; None if there is no table yet.
+
+        One that the base does not name has an orphan's rows, all of which the first write overwrites.
+        """
+        found, named = open_newest(folder), self.base.versions.get(table)
+        if (found is None and named is not None) or (
+            found is not None and named is not None and found.version() < named
+        ):
+            raise LakeWriteError(
+                f"{folder}: the database names version {named}, the newest is {found and found.version()}; the data "
+                "folder and its database are of different copies: bring back both of one"
+            )
+        if found is not None and named is not None and found.version() > named:
+            found.restore(named, commit_properties=CommitProperties(max_commit_retries=0))
+            self.chaos(f"{table}_restored")
+        return found
+
+    def properties(self) -> CommitProperties:
+        """Without the library's own retries: what another committed meanwhile must be restored first."""
+        return CommitProperties(app_transactions=[Transaction(WRITER, self.attempt)], max_commit_retries=0)
 
 
 @contextmanager
-def locked(path: Path, group: str) -> Iterator[None]:
-    """Hold the file's lock, which the operating system drops when the process ends in whatever way."""
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise LakeBusyError(
-                f"{group}: process {file.read().strip()} is changing these tables; run this again when it has ended"
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta = WAIT) -> Iterator[Change]:
+    """A change of the group's tables: visible when the block ends, never if it raises or its process dies.
+
+    Waits for another writer of the group. Raises LakeBusyError if that takes too long.
+    """
+    with exclusively(lake, group, wait) as transaction:
+        with transaction() as connection:
+            base, attempt = newest(connection, lake, group), next_attempt(connection, group)
+        changed = Change(base, attempt, chaos)
+        chaos("begun")
+        yield changed
+        chaos("written")
+        with transaction() as connection:
+            name_versions(connection, changed)
+        chaos("named")
+        retention.prune(lake, group, transaction)
 
 
-def sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+@contextmanager
+def exclusively(lake: Lake, group: str, wait: timedelta) -> Iterator[DatabaseTransaction]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with locked(lake.database, f"lake/{group}", wait=wait) as transaction:
+            yield transaction
+    except LockBusyError as error:
+        raise LakeBusyError(str(error)) from error
+
+
+def next_attempt(connection: Connection, group: str) -> int:
+    """A number that no write of the group had before, whatever became of it."""
+    query = select(lake_attempts.c.attempt).where(lake_attempts.c.table_group == group)
+    attempt = (connection.execute(query).scalar() or 0) + 1
+    upsert(connection, lake_attempts, {"table_group": group, "attempt": attempt})
+    return attempt
+
+
+def name_versions(connection: Connection, changed: Change) -> None:
+    """The one step that readers can see. Another snapshot of the same number would make it fail."""
+    connection.execute(
+        insert(lake_snapshots).values(
+            table_group=changed.base.group,
+            sequence=changed.base.sequence + 1,
+            versions=json.dumps(changed.versions, sort_keys=True),
+            named_at_wall=to_microseconds(SystemClock().now()),
+        )
+    )
+
+
+def open_newest(folder: Path) -> DeltaTable | None:
+    return DeltaTable(folder) if DeltaTable.is_deltatable(str(folder)) else None
+
+
+def check_types(base: Snapshot, table: str, rows: pa.Table) -> None:
+    """Raises LakeWriteError, before anything is written, if a column has another type than in the table."""
+    held = {field.name: field.type for field in base.schema(table)}
+    for field in rows.schema:
+        if held.get(field.name, field.type) != field.type:
+            raise LakeWriteError(
+                f"{base.group}/{table}: column {field.name} is {held[field.name]} there and {field.type} now; declare "
+                "it as it was, or under another name"
+            )
+
+
+def with_other_intervals(own: pa.Table, held: pa.Table, column: str, interval: DataInterval) -> pa.Table:
+    start, end = (pa.scalar(moment, held[column].type) for moment in (interval.start, interval.end))
+    earlier, later = held.filter(pc.less(held[column], start)), held.filter(pc.greater_equal(held[column], end))
+    return pa.concat_tables([earlier, own, later], promote_options="default").select(own.column_names)
+
+
+def make_durable(folder: Path, version: int) -> None:
+    """Have the disk hold a version's files before the database names it: the library leaves that to the system."""
+    commit = folder / "_delta_log" / f"{version:020}.json"
+    actions = [json.loads(line) for line in commit.read_text().splitlines()]
+    files = [folder / action["add"]["path"] for action in actions if "add" in action]
+    for path in sorted({commit, *files, *(file.parent for file in (commit, *files)), folder}):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

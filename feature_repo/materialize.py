@@ -5,27 +5,29 @@ the store of before until the commit. It never takes the store back to an older 
 """
 
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import FeatureViewContract, UseCase
 from feature_repo.errors import NothingToDoError
-from feature_repo.gold import day_of, timestamp
-from feature_repo.lake import partitions
+from feature_repo.gold import timestamp
 from feature_repo.microbatch import values_by_key
 from feature_repo.online_store import Change, Key, OnlineStore, Row
 from feature_repo.transforms import open_engine
-from infra.quoting import parquet_files
+from infra.lake import Lake, Snapshot, days_between, use_case_group, view_table
 
 
-def materialize(use_case: UseCase, store: OnlineStore, *, data_dir: Path, now: datetime) -> tuple[datetime, int]:
+def materialize(use_case: UseCase, store: OnlineStore, *, lake: Lake, now: datetime) -> tuple[datetime, int]:
     """The instant that the store is at now, and how many rows were written or deleted.
 
     Raises NothingToDoError if gold has nothing newer than the store.
     """
-    built = newest_instant(use_case, data_dir)
+    with lake.open(use_case_group(use_case.name)) as gold:
+        return materialize_gold(use_case, store, gold, now)
+
+
+def materialize_gold(use_case: UseCase, store: OnlineStore, gold: Snapshot, now: datetime) -> tuple[datetime, int]:
+    built = newest_instant(use_case, gold)
     if built is None:
         raise NothingToDoError(f"{use_case.name}: the gold tables are empty; run `python -m feature_repo build` first")
     instant = min(use_case.floor(now - use_case.lag), built)
@@ -36,39 +38,39 @@ def materialize(use_case: UseCase, store: OnlineStore, *, data_dir: Path, now: d
         )
     changes = {}
     for view in use_case.views:
-        rows = rows_at(view, data_dir, instant + use_case.lag)
+        rows = rows_at(view, gold, instant + use_case.lag)
         written = {key: row for key, row in rows.items() if held[view.name].get(key) != row}
         changes[view.name] = Change(written, frozenset(held[view.name].keys() - rows.keys()))
     store.publish(instant, store.encode(changes), after=watermark)
     return instant, sum(len(change.written) + len(change.deleted) for change in changes.values())
 
 
-def newest_instant(use_case: UseCase, data_dir: Path) -> datetime | None:
+def newest_instant(use_case: UseCase, gold: Snapshot) -> datetime | None:
     """The newest instant of which any view has a row, None if gold is empty.
 
     A change log has no row where nothing changed, so gold may have been built a little further than this.
     """
     newest = []
     for view in use_case.views:
-        for path in partitions(lake.feature_view(data_dir, view.name))[-1:]:
-            (found,) = open_engine(1).execute(f"SELECT max(instant) FROM {parquet_files(path)}").fetchall()[0]
+        for day in gold.days(view_table(view.name))[-1:]:
+            rows = gold.sql(view_table(view.name), days={day})
+            (found,) = open_engine(1).execute(f"SELECT max(instant) FROM {rows}").fetchall()[0]
             newest.append(found)
     return max(newest, default=None)
 
 
-def rows_at(view: FeatureViewContract, data_dir: Path, served_at: datetime) -> dict[Key, Row]:
+def rows_at(view: FeatureViewContract, gold: Snapshot, served_at: datetime) -> dict[Key, Row]:
     """What may be served at that time: the newest row of each key, if it has values and is not too old."""
     oldest = served_at - view.ttl
-    files = partitions(lake.feature_view(data_dir, view.name))
-    files = [path for path in files if oldest.date() <= day_of(path) <= served_at.date()]
-    if not files:
+    log = gold.sql(view_table(view.name), days=days_between(oldest, served_at))
+    if log is None:
         return {}
     connection: duckdb.DuckDBPyConnection = open_engine(1)
     keys, names = ", ".join(view.join_keys), ", ".join(column.name for column in view.columns)
     empty = " AND ".join(f"{column.name} IS NULL" for column in view.columns)
     rows = connection.execute(
         f"""SELECT * FROM (
-            SELECT {keys}, {names}, available_at FROM {parquet_files(*files)}
+            SELECT {keys}, {names}, available_at FROM {log}
             WHERE available_at::TIMESTAMP <= {timestamp(served_at)} AND available_at::TIMESTAMP > {timestamp(oldest)}
             QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY available_at DESC) = 1
         ) WHERE NOT ({empty})"""

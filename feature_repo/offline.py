@@ -4,6 +4,7 @@ The one join: a training set is made by it, and parity checks what was served ag
 Feast, which takes seconds: the micro-batch and the build do without it.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,12 +18,14 @@ from feature_repo.definitions import declared
 from feature_repo.errors import FeatureStoreError, ParityError
 from feature_repo.feast_sdk import FeatureStore, apply_total_with_repo_instance
 from feature_repo.feast_stores import ARROW_TYPES
+from feature_repo.feast_stores import AS_OF as AS_OF
+from infra.lake import Snapshot
 from infra.settings import Settings
 from infra.whole_file import whole_file
 
 ROOT = Path(__file__).parents[1]
 STORE_FILE = ROOT / "feature_repo" / "feature_store.yaml"
-AS_OF, ROW = "event_timestamp", "flywheel_row"
+ROW = "flywheel_row"
 
 
 def apply(settings: Settings) -> None:
@@ -39,10 +42,17 @@ def apply(settings: Settings) -> None:
         )
 
 
-def open_feature_store(settings: Settings, *, registry: Path | None = None) -> FeatureStore:
-    """Feast's SDK on this installation. `apply` must have run, unless another `registry` is to be made."""
+def open_feature_store(
+    settings: Settings, gold: Mapping[str, Snapshot] | None = None, *, registry: Path | None = None
+) -> FeatureStore:
+    """Feast's SDK on this installation. `apply` must have run, unless another `registry` is to be made.
+
+    Joins read the snapshots `gold`, by use case, which stay open for as long as the store is used.
+    """
     settings.use_feature_store(registry)
-    return FeatureStore(repo_path=str(ROOT), fs_yaml_file=STORE_FILE)
+    store = FeatureStore(repo_path=str(ROOT), fs_yaml_file=STORE_FILE)
+    store.config.offline_store.snapshots = dict(gold or {})
+    return store
 
 
 def historical_features(store: FeatureStore, use_case: UseCase, rows: pa.Table) -> pa.Table:

@@ -1,37 +1,38 @@
-"""The quality score of each ingested interval, in the control database, where monitoring and people read it.
+"""The quality score of each ingested interval, in the database, where monitoring and people read it.
 
 The score is the share of delivered rows that were not quarantined; a refused interval is marked `failed` with the
 sentence that said why.
 """
 
 import json
-from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import select, tuple_
 
 from feature_repo.contracts.base import DataInterval, UseCase
-from feature_repo.contracts.control import control
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import reading, upsert, writing
+from infra.database.schema import quality
 
 
-def record(database: Path, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
+def record(database: str, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
     details = {
         "rows_by_rule": dict(report.rows_by_rule),
         "repeats": report.num_repeats,
         "warnings": list(report.warnings),
     }
     counts = (report.num_rows, report.num_quarantined, report.num_warned, report.score, 0)
-    upsert(database, use_case, source, interval, counts, details)
+    replace(database, use_case, source, interval, counts, details)
 
 
-def record_failure(database: Path, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
-    upsert(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
+def record_failure(database: str, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
+    replace(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
 
 
-def upsert(
-    database: Path,
+def replace(
+    database: str,
     use_case: str,
     source: str,
     interval: DataInterval,
@@ -39,23 +40,33 @@ def upsert(
     details: dict[str, object],
 ) -> None:
     """One row per interval: a rerun replaces what the run before it found."""
-    identity = (use_case, source, to_microseconds(interval.start), to_microseconds(interval.end))
-    with control(database) as connection:
-        connection.execute(
-            "INSERT OR REPLACE INTO quality (use_case, source, interval_start, interval_end, "
-            "num_rows, num_quarantined, num_warned, score, failed, details) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*identity, *counts, json.dumps(details, sort_keys=True)),
-        )
+    num_rows, num_quarantined, num_warned, score, failed = counts
+    row = {
+        "use_case": use_case,
+        "source": source,
+        "interval_start": to_microseconds(interval.start),
+        "interval_end": to_microseconds(interval.end),
+        "num_rows": num_rows,
+        "num_quarantined": num_quarantined,
+        "num_warned": num_warned,
+        "score": score,
+        "failed": failed,
+        "details": json.dumps(details, sort_keys=True),
+    }
+    with writing(database) as connection:
+        upsert(connection, quality, row)
 
 
-def ingested(database: Path, owner: str, source: str) -> list[DataInterval]:
+def ingested(database: str, owner: str, source: str) -> list[DataInterval]:
     """What its owner ingested of a source without refusing it, joined where it adjoins, oldest first."""
-    with control(database) as connection:
-        rows = connection.execute(
-            "SELECT interval_start, interval_end FROM quality WHERE use_case = ? AND source = ? AND failed = 0 "
-            "ORDER BY interval_start",
-            (owner, source),
-        ).fetchall()
+    columns = quality.c
+    query = (
+        select(columns.interval_start, columns.interval_end)
+        .where(columns.use_case == owner, columns.source == source, columns.failed == 0)
+        .order_by(columns.interval_start)
+    )
+    with reading(database) as connection:
+        rows = connection.execute(query).all()
     spans: list[list[int]] = []
     for start, end in rows:
         if spans and start <= spans[-1][1]:
@@ -65,7 +76,7 @@ def ingested(database: Path, owner: str, source: str) -> list[DataInterval]:
     return [DataInterval(start=from_microseconds(start), end=from_microseconds(end)) for start, end in spans]
 
 
-def table_of(database: Path, use_case: UseCase) -> Table:
+def table_of(database: str, use_case: UseCase) -> Table:
     """The intervals of the use case's sources, its own and those that it reads, oldest first, for a person to read."""
     table = Table(title=f"Quality of {use_case.name}")
     for name in ("source", "start", "end"):
@@ -73,19 +84,15 @@ def table_of(database: Path, use_case: UseCase) -> Table:
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
-    owners = [value for pair in use_case.owner_by_source.items() for value in pair]
-    with control(database) as connection:
-        rows = connection.execute(
-            "SELECT source, interval_start, interval_end, num_rows, num_quarantined, num_warned, score, failed, "
-            f"details FROM quality WHERE {' OR '.join(['source = ? AND use_case = ?'] * (len(owners) // 2))} "
-            "ORDER BY interval_start, source",
-            owners,
-        ).fetchall()
-    for source, start, end, num_rows, quarantined, warned, score, failed, details in rows:
-        parsed = json.loads(details)
+    owners = use_case.owner_by_source.items()
+    query = select(quality).where(tuple_(quality.c.source, quality.c.use_case).in_(owners))
+    with reading(database) as connection:
+        rows = connection.execute(query.order_by(quality.c.interval_start, quality.c.source)).all()
+    for row in rows:
+        parsed = json.loads(row.details)
         counts = [f"{rule} {number}" for rule, number in parsed.get("rows_by_rule", {}).items()]
-        found = parsed["reason"] if failed else ", ".join([*counts, *parsed["warnings"]])
-        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (start, end))
-        verdict = "refused" if failed else f"{score:.4f}"
-        table.add_row(source, *times, str(num_rows), str(quarantined), str(warned), verdict, Text(found))
+        found = parsed["reason"] if row.failed else ", ".join([*counts, *parsed["warnings"]])
+        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (row.interval_start, row.interval_end))
+        numbers = map(str, (row.num_rows, row.num_quarantined, row.num_warned))
+        table.add_row(row.source, *times, *numbers, "refused" if row.failed else f"{row.score:.4f}", Text(found))
     return table

@@ -63,8 +63,11 @@ class Source:
         missing = set(self.key) - required
         if missing:
             raise ValueError(f"source {self.name}: {sorted(missing)} need a Complete expectation of severity fail")
-        if not self.key:
-            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
+        if not any(self.types.get(name) is SourceType.TIMESTAMP for name in self.key):
+            raise ValueError(
+                f"source {self.name}: its key {self.key} has no timestamp; name the columns that say what a row is "
+                "about, among them a time of its own: by that an older row of the same key is looked for"
+            )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -74,6 +77,11 @@ class Source:
     def schema(self) -> pa.Schema:
         fields = [(name, type_.arrow) for name, type_ in self.types.items()]
         return pa.schema([*fields, (DELIVERED_AT, SourceType.TIMESTAMP.arrow)])
+
+    @property
+    def key_time(self) -> str:
+        """The first time in the key: where an older row of the same key is looked for."""
+        return next(name for name in self.key if self.types.get(name) is SourceType.TIMESTAMP)
 
     @property
     def float_columns(self) -> tuple[str, ...]:

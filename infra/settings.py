@@ -75,10 +75,6 @@ class Settings(BaseSettings):
         return sqlalchemy_url(self.root / "control.db")
 
     @property
-    def control_database(self) -> Path:
-        return self.root / "control.db"
-
-    @property
     def prediction_log(self) -> Path:
         return self.root / "predictions.db"
 
@@ -128,7 +124,6 @@ class Settings(BaseSettings):
         """The variables of `feature_store.yaml`, each as one value of YAML."""
         return {
             "FLYWHEEL_FEAST_REGISTRY": yaml_scalar(sqlalchemy_url(self.feature_registry)),
-            "FLYWHEEL_FEAST_DATA_DIR": yaml_scalar(str(self.root)),
             "FLYWHEEL_FEAST_ONLINE_STORE": yaml_scalar(str(self.online_store)),
         }
 

@@ -16,6 +16,7 @@ import typer
 
 from feature_repo.contracts import use_case_named
 from infra import one_shot
+from infra.database import DatabaseError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from monitoring.errors import MonitoringError, NothingServed
@@ -77,7 +78,7 @@ def ask(use_case: UseCaseName) -> None:
     """Exit with 0 if an alarm waits for a training, with 99 if none does."""
     from monitoring.incidents import num_unclaimed
 
-    waiting = num_unclaimed(Settings().control_database, use_case_named(use_case).name)
+    waiting = num_unclaimed(Settings().database, use_case_named(use_case).name)
     typer.echo(f"{use_case}: {waiting} alarm(s) wait for a training")
     if not waiting:
         raise typer.Exit(NOTHING_TO_DO)
@@ -121,7 +122,7 @@ def main() -> None:
     except sqlite3.Error as error:
         sys.stderr.write(f"a database of the data folder: {error}; end what holds it, or restore it\n")
         sys.exit(1)
-    except (MonitoringError, ValueError, OSError) as error:
+    except (MonitoringError, DatabaseError, ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
 

@@ -7,19 +7,18 @@ outcome and no label: they are counted, never taken for negatives.
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from feature_repo.contracts import lake, prediction_log
+from feature_repo.contracts import prediction_log
 from feature_repo.contracts.base import ColumnType, DataInterval, RequestType, UseCase
 from infra.clock import to_microseconds
+from infra.lake import LABELS, Lake, days_between, use_case_group
 from infra.quoting import read_only_uri
 from monitoring.errors import MonitoringError, NothingServed
 from monitoring.sample import Sample, Strings
@@ -77,30 +76,16 @@ def newest_version(path: Path, use_case: UseCase) -> str:
     return str(row[0])
 
 
-def read_parquet(path: Path) -> pa.Table:
-    """One file's rows. Not by `read_table`, which imports pandas to look at a single file."""
-    with pq.ParquetFile(path) as file:
-        return file.read()
-
-
-def days_of(start: datetime, end: datetime) -> Iterator[date]:
-    day = start.date()
-    while day <= end.date():
-        yield day
-        day += timedelta(days=1)
-
-
-def read_outcomes(root: Path, use_case: UseCase, *, start: datetime, known_by: datetime) -> Outcomes:
+def read_outcomes(lake: Lake, use_case: UseCase, *, start: datetime, known_by: datetime) -> Outcomes:
     """What became known in `[start's day, known_by]`; a correction that came later wins."""
-    folder = lake.labels(root, use_case.name)
-    paths = [folder / f"day={day}" / lake.PARTITION_FILE for day in days_of(start, known_by)]
-    tables = [read_parquet(path) for path in paths if path.exists()]
-    if not tables:
+    with lake.open(use_case_group(use_case.name)) as gold:
+        table = gold.read(LABELS, days=days_between(start, known_by))
+    if table.num_rows == 0:
         return Outcomes(key_fields=(), by_key={})
-    table = pa.concat_tables(tables).sort_by("known_at")
+    table = table.sort_by("known_at")
     key_fields = tuple(field.name for field in use_case.request if field.name in table.column_names)
     if not key_fields:
-        raise ValueError(f"{use_case.name}: the labels in {folder} have no field of a request; build them anew")
+        raise ValueError(f"{use_case.name}: its labels have no field of a request; build them anew")
     keys = zip(*(table[name].to_pylist() for name in key_fields), strict=True)
     facts = zip(*(table[name].to_pylist() for name in ("known_at", "label", "outcome")), strict=True)
     by_key = {

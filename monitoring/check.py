@@ -13,14 +13,15 @@ import numpy as np
 
 from feature_repo.contracts import serving_port
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import control
+from infra.database import require_database, writing
+from infra.lake import Lake
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
 from monitoring.decision import GROUPS, Judgement, judge
 from monitoring.defects import Defect, SourceQuality, find_defects, read_quality
 from monitoring.drift import DriftVerdict, judge_drift
 from monitoring.estimate import Estimate, estimate_performance
-from monitoring.incidents import make_tables, raise_alarm, settle_quiet
+from monitoring.incidents import raise_alarm, settle_quiet
 from monitoring.package import Model, load_served_model
 from monitoring.performance import PerformanceVerdict, judge_performance
 from monitoring.reference import Reference, read_reference
@@ -63,8 +64,8 @@ def check(
     The window's report is drawn by `monitoring.drawing`, afterwards: no decision waits for a picture.
     """
     started = time.monotonic()
+    require_database(settings.database)
     version = served_version(settings, spec.contract, port=serving_port(settings.serving_port, spec.contract.name))
-    make_tables(settings.control_database)
     reference = read_reference(settings, spec, version, load_model=load_model)
     findings = find(settings, spec, reference, now=now)
     return write(settings, spec, findings, now=now, started=started)
@@ -73,7 +74,7 @@ def check(
 def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now: datetime) -> Findings:
     """Read the window and judge it; writes nothing."""
     window = mature_window(spec.contract, spec.window, now)
-    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=now)
+    outcomes = read_outcomes(Lake(settings.root, settings.database), spec.contract, start=window.start, known_by=now)
     answers = read_answers(settings.prediction_log, spec.contract, window, outcomes)
     newest = read_answers(settings.prediction_log, spec.contract, immature_window(spec.contract, now), outcomes)
     current = answers.of_version(reference.served.version)
@@ -84,7 +85,7 @@ def find(settings: Settings, spec: MonitoringSpec, reference: Reference, *, now:
         newest.of_version(reference.served.version), reference.held_out, policy=spec.performance
     )
     drift = judge_drift(answers.sample, reference.rows, spec=spec, weights=reference.weights)
-    qualities = read_quality(settings.control_database, spec.contract, window)
+    qualities = read_quality(settings.database, spec.contract, window)
     defects = find_defects(answers.sample, reference.rows, qualities, spec)
     return Findings(
         window=window,
@@ -126,7 +127,7 @@ def write(
 ) -> Result:
     """Incidents, inbox and result in one transaction."""
     training = findings.reference.served.training_id
-    with control(settings.control_database) as connection:
+    with writing(settings.database) as connection:
         incidents = tuple(
             raise_alarm(
                 connection,

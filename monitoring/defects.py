@@ -5,15 +5,14 @@ whatever else the window shows.
 """
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from sqlalchemy import select, tuple_
 
 from feature_repo.contracts.base import DataInterval, UseCase
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import reading, schema
 from monitoring.sample import Floats, Sample
 from monitoring.spec import DefectPolicy, MonitoringSpec
 
@@ -47,30 +46,36 @@ class SourceQuality:
         return 1 - self.num_quarantined / self.num_rows if self.num_rows else None
 
 
-def read_quality(database: Path, use_case: UseCase, interval: DataInterval) -> list[SourceQuality]:
+def read_quality(database: str, use_case: UseCase, interval: DataInterval) -> list[SourceQuality]:
     """By source, over the ingested intervals that touch this one; a failure that a later rerun covers is forgotten.
 
     What stands of a source stands under its owner, whoever reads it.
     """
-    owners = [value for pair in use_case.owner_by_source.items() for value in pair]
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        rows = connection.execute(
-            "SELECT source, interval_start, interval_end, num_rows, num_quarantined, failed, details FROM quality "
-            f"WHERE ({' OR '.join(['source = ? AND use_case = ?'] * (len(owners) // 2))}) "
-            "AND interval_start < ? AND interval_end > ? ORDER BY source, interval_start",
-            (*owners, to_microseconds(interval.end), to_microseconds(interval.start)),
-        ).fetchall()
+    columns = schema.quality.c
+    query = (
+        select(schema.quality)
+        .where(tuple_(columns.source, columns.use_case).in_(use_case.owner_by_source.items()))
+        .where(columns.interval_start < to_microseconds(interval.end))
+        .where(columns.interval_end > to_microseconds(interval.start))
+        .order_by(columns.interval_start)
+    )
+    with reading(database) as connection:
+        rows = connection.execute(query).all()
     qualities = []
-    for source in sorted({row[0] for row in rows}):
-        own = [row for row in rows if row[0] == source]
-        good = [(row[1], row[2]) for row in own if not row[5]]
-        failed = [row for row in own if row[5] and not any(a <= row[1] and row[2] <= b for a, b in good)]
+    for source in sorted({row.source for row in rows}):
+        own = [row for row in rows if row.source == source]
+        good = [(row.interval_start, row.interval_end) for row in own if not row.failed]
+        failed = [
+            row
+            for row in own
+            if row.failed and not any(a <= row.interval_start and row.interval_end <= b for a, b in good)
+        ]
         qualities.append(
             SourceQuality(
                 source=source,
-                num_rows=sum(row[3] for row in own),
-                num_quarantined=sum(row[4] for row in own),
-                failures=tuple(failure_of(row[1], row[6]) for row in failed),
+                num_rows=sum(row.num_rows for row in own),
+                num_quarantined=sum(row.num_quarantined for row in own),
+                failures=tuple(failure_of(row.interval_start, row.details) for row in failed),
             )
         )
     return qualities

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from feature_repo.contracts.base import DataInterval, UseCase
-from feature_repo.contracts.control import control
+from infra.database import writing
+from infra.lake import Lake
 from infra.logs import logger
 from infra.settings import Settings
 from monitoring.answers import Answers, read_answers, read_outcomes
@@ -39,7 +40,7 @@ def draw_missing_reports(
     log, gets none.
     """
     drawn = []
-    for window, result in read_results(settings.control_database, spec.contract.name):
+    for window, result in read_results(settings.database, spec.contract.name):
         if result.report is None and result.drift.thresholds is not None:
             answers = answers_of(settings, spec, window)
             if len(answers.sample) != result.num_rows:
@@ -47,7 +48,7 @@ def draw_missing_reports(
                 continue
             reference = read_reference(settings, spec, result.model_version, load_model=load_model)
             name = draw(settings, spec, reference, window, result, answers)
-            with control(settings.control_database) as connection:
+            with writing(settings.database) as connection:
                 write_result(connection, replace(result, report=name), window)
             link_report(settings, reference.served.run_id, window, name)
             drawn.append(name)
@@ -55,7 +56,9 @@ def draw_missing_reports(
 
 
 def answers_of(settings: Settings, spec: MonitoringSpec, window: DataInterval) -> Answers:
-    outcomes = read_outcomes(settings.root, spec.contract, start=window.start, known_by=window.end)
+    outcomes = read_outcomes(
+        Lake(settings.root, settings.database), spec.contract, start=window.start, known_by=window.end
+    )
     return read_answers(settings.prediction_log, spec.contract, window, outcomes)
 
 

@@ -1,5 +1,5 @@
-"""What the page and the metrics show: results, incidents, trainings, releases and quality, read from the control
-database; and the five numbers that come out of the loop.
+"""What the page and the metrics show: results, incidents, trainings, releases and quality, read from the database;
+and the five numbers that come out of the loop.
 
 Read anew for each request, because the commands that write it are other processes.
 """
@@ -12,12 +12,15 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from sqlalchemy import Connection, Table, select
+
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
+from infra.database import reading, schema
 from infra.quoting import read_only_uri
-from monitoring.incidents import make_tables, num_unclaimed
-from monitoring.results import Result, read_results
+from monitoring.incidents import count_unclaimed
+from monitoring.results import Result, results_of
 
 ALARMS = (Cause.PERFORMANCE, Cause.DRIFT)
 # A promotion's failures are those sent from the alias being set until this long after the new version answered.
@@ -88,29 +91,28 @@ SentRequest = tuple[int, int]
 
 
 def read_rows(
-    connection: sqlite3.Connection, make: Callable[..., Row], table: str, *, use_case: str, order: str
+    connection: Connection, make: Callable[..., Row], table: Table, *, use_case: str, order: str
 ) -> list[Row]:
     """Rows of a table as the dataclass whose fields name its columns."""
-    names = [field.name for field in fields(make)]  # type: ignore[arg-type]
-    query = f"SELECT {', '.join(names)} FROM {table} WHERE use_case = ? ORDER BY {order}"
-    return [make(**dict(zip(names, values, strict=True))) for values in connection.execute(query, (use_case,))]
+    columns = [table.c[field.name] for field in fields(make)]  # type: ignore[arg-type]
+    query = select(*columns).where(table.c.use_case == use_case).order_by(table.c[order])
+    return [make(**row) for row in connection.execute(query).mappings()]
 
 
-def read_history(database: Path, use_case: str) -> History:
-    """Everything of a use case, oldest first; empty where nothing was set up yet."""
-    make_tables(database)
-    results = read_results(database, use_case)
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        paused = connection.execute("SELECT paused FROM switches WHERE use_case = ?", (use_case,)).fetchone()
+def read_history(database: str, use_case: str) -> History:
+    """Everything of a use case at one moment, oldest first."""
+    switches = schema.switches.c
+    with reading(database) as connection:
+        paused = connection.execute(select(switches.paused).where(switches.use_case == use_case)).scalar()
         return History(
             use_case=use_case,
-            results=results,
-            incidents=read_rows(connection, IncidentRow, "incidents", use_case=use_case, order="opened_at_wall"),
-            trainings=read_rows(connection, TrainingRow, "trainings", use_case=use_case, order="admitted_at_wall"),
-            releases=read_rows(connection, ReleaseRow, "releases", use_case=use_case, order="alias_set_at_wall"),
-            quality=read_rows(connection, QualityRow, "quality", use_case=use_case, order="interval_start"),
-            num_waiting=num_unclaimed(database, use_case),
-            paused=bool(paused and paused[0]),
+            results=results_of(connection, use_case),
+            incidents=read_rows(connection, IncidentRow, schema.incidents, use_case=use_case, order="opened_at_wall"),
+            trainings=read_rows(connection, TrainingRow, schema.trainings, use_case=use_case, order="admitted_at_wall"),
+            releases=read_rows(connection, ReleaseRow, schema.releases, use_case=use_case, order="alias_set_at_wall"),
+            quality=read_rows(connection, QualityRow, schema.quality, use_case=use_case, order="interval_start"),
+            num_waiting=count_unclaimed(connection, use_case),
+            paused=bool(paused),
         )
 
 

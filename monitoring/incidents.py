@@ -4,16 +4,18 @@ An episode begins with the first window that alarms and lasts until its incident
 alarms again adds nothing, except that a training which ended without a release is asked for once more.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import Connection, case, delete, func, select, text, update
+
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import IncidentState, TrainingState, control, incident_id
+from feature_repo.contracts.control import IncidentState, TrainingState, incident_id
 from infra.clock import to_microseconds
+from infra.database import insert_if_absent, reading
+from infra.database.schema import inbox, incidents
 
 if TYPE_CHECKING:  # the command that asks the inbox needs nothing of what judges
     from monitoring.decision import Alarm
@@ -26,29 +28,25 @@ class Incident:
     incident_id: str
     alert_group: str
     state: str
+    training_id: str | None
     asked: bool
 
 
-def make_tables(path: Path) -> None:
-    """So that readers of an installation that was never used find empty tables."""
-    with control(path):
-        pass
-
-
-def ongoing(connection: sqlite3.Connection, use_case: str, group: str) -> Incident | None:
-    row = connection.execute(
-        "SELECT i.incident_id, i.alert_group, i.state, x.incident_id IS NOT NULL FROM incidents i "
-        "LEFT JOIN inbox x USING (incident_id) "
-        "WHERE i.use_case = ? AND i.alert_group = ? AND i.state NOT IN (?, ?) ORDER BY i.opened_at DESC LIMIT 1",
-        (use_case, group, *ENDED),
-    ).fetchone()
-    if row is None:
-        return None
-    return Incident(incident_id=row[0], alert_group=row[1], state=row[2], asked=bool(row[3]))
+def ongoing(connection: Connection, use_case: str, group: str) -> Incident | None:
+    asked = inbox.c.incident_id.is_not(None).label("asked")
+    query = (
+        select(incidents.c.incident_id, incidents.c.alert_group, incidents.c.state, incidents.c.training_id, asked)
+        .outerjoin(inbox)
+        .where(incidents.c.use_case == use_case, incidents.c.alert_group == group)
+        .where(incidents.c.state.not_in(ENDED))
+        .order_by(incidents.c.opened_at.desc())
+    )
+    newest = connection.execute(query).mappings().first()
+    return None if newest is None else Incident(**newest)
 
 
 def raise_alarm(
-    connection: sqlite3.Connection,
+    connection: Connection,
     use_case: str,
     alarm: "Alarm",
     *,
@@ -61,70 +59,70 @@ def raise_alarm(
     incident = ongoing(connection, use_case, alarm.group)
     if incident is None:
         identity = incident_id(use_case, alarm.group, window.end)
-        connection.execute(
-            "INSERT INTO incidents (incident_id, use_case, alert_group, severity, cause, opened_at, opened_at_wall, "
-            "state, reason, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO NOTHING",
-            (
-                identity,
-                use_case,
-                alarm.group,
-                alarm.severity,
-                alarm.cause,
-                to_microseconds(now),
-                to_microseconds(wall),
-                IncidentState.OPEN,
-                alarm.reason,
-                to_microseconds(now),
-            ),
-        )
+        row = {
+            "incident_id": identity,
+            "use_case": use_case,
+            "alert_group": alarm.group,
+            "severity": alarm.severity,
+            "cause": alarm.cause,
+            "opened_at": to_microseconds(now),
+            "opened_at_wall": to_microseconds(wall),
+            "state": IncidentState.OPEN,
+            "reason": alarm.reason,
+            "updated_at": to_microseconds(now),
+        }
+        insert_if_absent(connection, incidents, row)
     else:
         identity = incident.incident_id
-        connection.execute(
-            "UPDATE incidents SET severity = MIN(severity, ?), reason = ?, updated_at = ? WHERE incident_id = ?",
-            (alarm.severity, alarm.reason, to_microseconds(now), identity),
-        )
+        severity = case((incidents.c.severity < alarm.severity, incidents.c.severity), else_=alarm.severity)
+        change_incident(connection, identity, severity=severity, reason=alarm.reason, updated_at=to_microseconds(now))
     if alarm.retrain:
         ask_for_training(connection, use_case, identity, served_training=served_training, now=now)
     return identity
 
 
 def ask_for_training(
-    connection: sqlite3.Connection, use_case: str, identity: str, *, served_training: str, now: datetime
+    connection: Connection, use_case: str, identity: str, *, served_training: str, now: datetime
 ) -> None:
     """An inbox entry, unclaimed: new, or once more if what claimed it did not end the alarm.
 
     That is a training which gave no version, or one whose version serves, or served before, and the alarm goes on.
     """
-    connection.execute(
-        "INSERT INTO inbox (incident_id, use_case, requested_at, claimed_by) VALUES (?, ?, ?, NULL) "
-        "ON CONFLICT (incident_id) DO NOTHING",
-        (identity, use_case, to_microseconds(now)),
-    )
-    claimed_in_vain = connection.execute(
-        "SELECT 1 FROM inbox x LEFT JOIN trainings t ON t.training_id = x.claimed_by "
-        "LEFT JOIN trainings s ON s.training_id = ? "
-        "WHERE x.incident_id = ? AND x.claimed_by IS NOT NULL AND x.requested_at < ? AND (t.training_id IS NULL "
-        "OR t.state NOT IN (?, ?) OR (t.state = ? AND t.admitted_at <= s.admitted_at))",
-        (
-            served_training,
-            identity,
-            to_microseconds(now),
-            TrainingState.OPEN,
-            TrainingState.PASSED,
-            TrainingState.PASSED,
-        ),
-    ).fetchone()
-    if claimed_in_vain is None:
+    entry = {"incident_id": identity, "use_case": use_case, "requested_at": to_microseconds(now)}
+    insert_if_absent(connection, inbox, entry)
+    values = {
+        "served_training": served_training,
+        "incident_id": identity,
+        "now": to_microseconds(now),
+        "open": TrainingState.OPEN,
+        "passed": TrainingState.PASSED,
+    }
+    if connection.execute(CLAIMED_IN_VAIN, values).first() is None:
         return
-    connection.execute(
-        "UPDATE inbox SET claimed_by = NULL, requested_at = ? WHERE incident_id = ?",
-        (to_microseconds(now), identity),
-    )
-    connection.execute("UPDATE incidents SET state = ? WHERE incident_id = ?", (IncidentState.OPEN, identity))
+    asked_again = update(inbox).where(inbox.c.incident_id == identity)
+    connection.execute(asked_again.values(claimed_by=None, requested_at=to_microseconds(now)))
+    change_incident(connection, identity, state=IncidentState.OPEN)
+
+
+CLAIMED_IN_VAIN = text("""
+SELECT inbox.incident_id
+FROM inbox
+LEFT JOIN trainings AS claimant ON claimant.training_id = inbox.claimed_by
+LEFT JOIN trainings AS served ON served.training_id = :served_training
+WHERE inbox.incident_id = :incident_id AND inbox.claimed_by IS NOT NULL AND inbox.requested_at < :now AND (
+    claimant.training_id IS NULL
+    OR claimant.state NOT IN (:open, :passed)
+    OR (claimant.state = :passed AND claimant.admitted_at <= served.admitted_at)
+)
+""")
+
+
+def change_incident(connection: Connection, identity: str, **facts: object) -> None:
+    connection.execute(update(incidents).where(incidents.c.incident_id == identity).values(**facts))
 
 
 def settle_quiet(
-    connection: sqlite3.Connection, use_case: str, *, quiet: Sequence[str], served_training: str, now: datetime
+    connection: Connection, use_case: str, *, quiet: Sequence[str], served_training: str, now: datetime
 ) -> list[str]:
     """End the incidents of groups that were quiet for a full window of the served version.
 
@@ -136,28 +134,23 @@ def settle_quiet(
         incident = ongoing(connection, use_case, group)
         if incident is None:
             continue
-        row = connection.execute(
-            "SELECT training_id FROM incidents WHERE incident_id = ?", (incident.incident_id,)
-        ).fetchone()
-        answered = row[0] == served_training or incident.state == IncidentState.RELEASED
+        answered = incident.training_id == served_training or incident.state == IncidentState.RELEASED
         if not answered and incident.asked and incident.state in (IncidentState.TRAINING, IncidentState.GATED):
             continue
         state = IncidentState.RESOLVED if answered else IncidentState.CLOSED
-        connection.execute("DELETE FROM inbox WHERE incident_id = ? AND claimed_by IS NULL", (incident.incident_id,))
-        connection.execute(
-            "UPDATE incidents SET state = ?, updated_at = ? WHERE incident_id = ?",
-            (state, to_microseconds(now), incident.incident_id),
-        )
+        is_unclaimed = (inbox.c.incident_id == incident.incident_id) & inbox.c.claimed_by.is_(None)
+        connection.execute(delete(inbox).where(is_unclaimed))
+        change_incident(connection, incident.incident_id, state=state, updated_at=to_microseconds(now))
         ended.append(incident.incident_id)
     return ended
 
 
-def num_unclaimed(path: Path, use_case: str) -> int:
-    """Entries of the inbox that no training has claimed; none where nothing was set up yet."""
-    if not path.exists():
-        return 0
-    with control(path) as connection:
-        row = connection.execute(
-            "SELECT COUNT(*) FROM inbox WHERE use_case = ? AND claimed_by IS NULL", (use_case,)
-        ).fetchone()
-    return int(row[0])
+def num_unclaimed(database: str, use_case: str) -> int:
+    """Entries of the inbox that no training has claimed."""
+    with reading(database) as connection:
+        return count_unclaimed(connection, use_case)
+
+
+def count_unclaimed(connection: Connection, use_case: str) -> int:
+    query = select(func.count()).where(inbox.c.use_case == use_case, inbox.c.claimed_by.is_(None))
+    return connection.execute(query).scalar_one()

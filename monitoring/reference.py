@@ -5,20 +5,21 @@ need the model once per version, so the result is kept beside the reports.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import select
 
 from feature_repo.contracts.base import ColumnType, UseCase
+from infra.database import reading
+from infra.database.schema import trainings
 from infra.settings import Settings
 from infra.whole_file import whole_file
-from monitoring.answers import read_parquet, strings
+from monitoring.answers import strings
 from monitoring.errors import ReferenceMissing
 from monitoring.package import Model, load_served_model
 from monitoring.performance import log_losses
@@ -52,19 +53,19 @@ class Reference:
     weights: dict[str, float]
 
 
-def find_version(database: Path, use_case: UseCase, version: str) -> ServedVersion:
+def find_version(database: str, use_case: UseCase, version: str) -> ServedVersion:
     """Raises ReferenceMissing if no training made this version: it was registered by hand."""
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        row = connection.execute(
-            "SELECT training_id, run_id FROM trainings WHERE use_case = ? AND model_version = ?",
-            (use_case.name, version),
-        ).fetchone()
+    query = select(trainings.c.training_id, trainings.c.run_id).where(
+        trainings.c.use_case == use_case.name, trainings.c.model_version == version
+    )
+    with reading(database) as connection:
+        row = connection.execute(query).first()
     if row is None:
         raise ReferenceMissing(
             f"{use_case.name} version {version}: no training made it, so there are no rows to compare with; "
             "release a version that a training of this installation registered"
         )
-    return ServedVersion(version=version, training_id=str(row[0]), run_id=str(row[1]))
+    return ServedVersion(version=version, training_id=str(row.training_id), run_id=str(row.run_id))
 
 
 def dataset_path(root: Path, training_id: str) -> Path:
@@ -83,7 +84,7 @@ def read_reference(
     load_model: Callable[[Settings, str], Model] = load_served_model,
 ) -> Reference:
     """Kept from an earlier check, or made now. Raises ReferenceMissing, or what `load_model` raises."""
-    served = find_version(settings.control_database, spec.contract, version)
+    served = find_version(settings.database, spec.contract, version)
     path = cache_path(settings.root, spec.contract, version)
     if not path.exists():
         table = make_reference(
@@ -92,7 +93,13 @@ def read_reference(
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
             pq.write_table(table, unfinished, compression="zstd")
-    return reference_of(spec, served, read_parquet(path))
+    return reference_of(spec, served, read_rows(path))
+
+
+def read_rows(path: Path) -> pa.Table:
+    """Not by `read_table`, which imports pandas to look at a single file."""
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def reference_of(spec: MonitoringSpec, served: ServedVersion, table: pa.Table) -> Reference:
@@ -110,7 +117,7 @@ def make_reference(spec: MonitoringSpec, dataset: Path, model: Model) -> pa.Tabl
     """A sample of the training set with the version's answers, and the importance of its inputs."""
     if not dataset.exists():
         raise ReferenceMissing(f"the training set {dataset} is gone; restore it, or train and release a new version")
-    table = read_parquet(dataset)
+    table = read_rows(dataset)
     everything = sample_of_table(spec.contract, table)
     is_train = np.array(table["split"].to_pylist()) == TRAIN_SPLIT
     train = with_probability(everything.where(is_train).at_most(MOST_TRAIN_ROWS), model)

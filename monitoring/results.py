@@ -1,15 +1,15 @@
 """What a check found, as one row of JSON per window: the page, the metrics and the demo's table all read this."""
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, select
+
 from feature_repo.contracts.base import DataInterval
-from feature_repo.contracts.control import DDL
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import reading, upsert
+from infra.database.schema import monitoring_results
 from monitoring.drift import ColumnDrift, DriftThresholds, DriftVerdict
 from monitoring.estimate import Estimate
 from monitoring.performance import PerformanceVerdict, Scores, SkillThreshold
@@ -59,33 +59,29 @@ class Result:
         return drifted if self.num_compared else None
 
 
-def write_result(connection: sqlite3.Connection, result: Result, window: DataInterval) -> None:
+def write_result(connection: Connection, result: Result, window: DataInterval) -> None:
     """A window checked again replaces what the check before it found."""
-    connection.execute(
-        "INSERT INTO monitoring_results (use_case, window_start, window_end, result) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (use_case, window_start, window_end) DO UPDATE SET result = excluded.result",
-        (
-            result.use_case,
-            to_microseconds(window.start),
-            to_microseconds(window.end),
-            json.dumps(asdict(result), sort_keys=True, allow_nan=False),
-        ),
-    )
+    row = {
+        "use_case": result.use_case,
+        "window_start": to_microseconds(window.start),
+        "window_end": to_microseconds(window.end),
+        "result": json.dumps(asdict(result), sort_keys=True, allow_nan=False),
+    }
+    upsert(connection, monitoring_results, row)
 
 
-def read_results(database: Path, use_case: str) -> list[tuple[DataInterval, Result]]:
-    """Oldest first; none where nothing was set up yet."""
-    if not database.exists():
-        return []
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        connection.executescript(DDL)
-        rows = connection.execute(
-            "SELECT window_start, window_end, result FROM monitoring_results WHERE use_case = ? ORDER BY window_end",
-            (use_case,),
-        ).fetchall()
+def read_results(database: str, use_case: str) -> list[tuple[DataInterval, Result]]:
+    """Oldest first."""
+    with reading(database) as connection:
+        return results_of(connection, use_case)
+
+
+def results_of(connection: Connection, use_case: str) -> list[tuple[DataInterval, Result]]:
+    columns = monitoring_results.c
+    query = select(columns.window_start, columns.window_end, columns.result).where(columns.use_case == use_case)
     return [
         (DataInterval(start=from_microseconds(start), end=from_microseconds(end)), result_of(json.loads(raw)))
-        for start, end, raw in rows
+        for start, end, raw in connection.execute(query.order_by(columns.window_end))
     ]
 
 

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feature_repo.contracts import USE_CASES
+from infra.database import require_database
 from infra.settings import Settings
 from monitoring.drawing import reports_folder
 from monitoring.exporter import exposition
@@ -60,7 +61,7 @@ def decoded(credentials: str) -> bytes:
 
 
 def read_histories(settings: Settings) -> list[tuple[History, Numbers]]:
-    histories = [read_history(settings.control_database, name) for name in USE_CASES]
+    histories = [read_history(settings.database, name) for name in USE_CASES]
     return [(history, read_numbers(settings, history)) for history in histories]
 
 
@@ -71,7 +72,8 @@ def read_numbers(settings: Settings, history: History) -> Numbers:
 
 
 def make_app(settings: Settings) -> Starlette:
-    """Raises FileNotFoundError, with what to run, if the installation has no token."""
+    """Raises DatabaseError or FileNotFoundError, with what to run, if the installation has no database or no token."""
+    require_database(settings.database)
 
     def show_page(_request: Request) -> HTMLResponse:
         return HTMLResponse(page(read_histories(settings)))

@@ -13,6 +13,7 @@ import typer
 
 from feature_repo.contracts import use_case_named
 from infra import one_shot
+from infra.database import DatabaseError
 from infra.logs import configure_logs
 from infra.settings import Settings
 from serving.errors import RegistryUnavailable, ServingError
@@ -90,7 +91,7 @@ def main() -> None:
     except sqlite3.Error as error:
         print(f"serving: a database of the data folder: {error}; end what holds it, or restore it", file=sys.stderr)
         sys.exit(1)
-    except (ServingError, OSError, ValueError) as error:
+    except (ServingError, DatabaseError, OSError, ValueError) as error:
         print(f"serving: {error}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 

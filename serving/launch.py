@@ -6,9 +6,11 @@
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from feature_repo.contracts import serving_port
+from infra.database import UnreachableError, require_database
 from infra.settings import Settings, child_environment
 from serving.errors import ServingError
 from serving.keys import read_verification_key
@@ -37,7 +39,12 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def check(settings: Settings, use_case: str) -> None:
-    """Raises ServingError, FileNotFoundError or ValueError for what would otherwise fail inside a worker."""
+    """Raises ServingError, DatabaseError, FileNotFoundError or ValueError for what would otherwise fail in a worker.
+
+    A database that does not answer keeps no service from starting: it only keeps refusals, which are tried again.
+    """
+    with suppress(UnreachableError):
+        require_database(settings.database)
     for name in ("serving_api_key", "mlflow_reader_password"):
         settings.secret(name)
     read_verification_key(settings.root / "secrets" / "model_verification_key")

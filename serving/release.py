@@ -6,16 +6,19 @@ loader first, so that a version which the service would refuse never gets the al
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import httpx
+from sqlalchemy import insert, select, update
 
 from feature_repo.contracts import serving_port
 from feature_repo.contracts.base import UseCase
-from feature_repo.contracts.control import IncidentState, control
+from feature_repo.contracts.control import IncidentState
 from feature_repo.contracts.model_package import CHALLENGER, CHAMPION
 from infra.clock import to_microseconds
+from infra.database import reading, require_database, writing
+from infra.database.schema import incidents, releases
 from infra.settings import Settings
 from serving.errors import NothingToRelease, PackageRefused, ReleaseFailed
 from serving.incidents import refusal_of
@@ -47,6 +50,7 @@ class Unfinished:
 
 def release(use_case: UseCase, settings: Settings) -> Release:
     """Raises NothingToRelease (exit 99), PackageRefused, or ReleaseFailed if the service does not take it in time."""
+    require_database(settings.database)
     with Registry.of(settings, user="flywheel", secret="mlflow_password") as registry:  # noqa: S106 - its name
         challenger = find_challenger(use_case, settings, registry)
         unfinished = unfinished_release(settings, challenger) or begin_release(use_case, settings, registry, challenger)
@@ -112,7 +116,7 @@ def wait_until_served(use_case: UseCase, settings: Settings, registry: Registry,
             problem = ask(client, challenger.version)
             if not problem:
                 return wall()
-            refused = refusal_of(settings.control_database, use_case.name, challenger.version)
+            refused = refusal_of(settings.database, use_case.name, challenger.version)
             if refused is not None:
                 registry.set_tag(challenger.name, challenger.version, "refused", refused)
                 raise PackageRefused(f"the service refuses {use_case.name} v{challenger.version}: {refused}")
@@ -133,40 +137,47 @@ def ask(client: httpx.Client, version: str) -> str:
 
 def unfinished_release(settings: Settings, challenger: ModelVersion) -> Unfinished | None:
     """A release of this version that set the alias and then ended too early: it is waited for, not done again."""
-    with control(settings.control_database) as connection:
-        found = connection.execute(
-            "SELECT release_id, alias_set_at_wall FROM releases WHERE use_case = ? AND model_version = ? "
-            "AND set_by = ? AND served_at_wall IS NULL ORDER BY alias_set_at_wall DESC",
-            (challenger.name, challenger.version, RELEASER),
-        ).fetchone()
-    return None if found is None else Unfinished(release_id=found[0], alias_set_at_wall=found[1])
+    query = (
+        select(releases.c.release_id, releases.c.alias_set_at_wall)
+        .where(releases.c.use_case == challenger.name, releases.c.model_version == challenger.version)
+        .where(releases.c.set_by == RELEASER, releases.c.served_at_wall.is_(None))
+        .order_by(releases.c.alias_set_at_wall.desc())
+    )
+    with reading(settings.database) as connection:
+        newest = connection.execute(query).first()
+    if newest is None:
+        return None
+    return Unfinished(release_id=newest.release_id, alias_set_at_wall=newest.alias_set_at_wall)
 
 
 def record_alias(settings: Settings, challenger: ModelVersion, alias_set_at: int, reason: str) -> Unfinished:
-    release_id, training_id = str(uuid.uuid4()), challenger.tags.get("training_id")
-    row = (release_id, challenger.name, challenger.version, training_id, RELEASER, alias_set_at, reason)
-    with control(settings.control_database) as connection:
-        connection.execute(
-            "INSERT INTO releases (release_id, use_case, model_version, training_id, set_by, alias_set_at_wall, reason)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            row,
-        )
-    return Unfinished(release_id=release_id, alias_set_at_wall=alias_set_at)
+    begun = Unfinished(release_id=str(uuid.uuid4()), alias_set_at_wall=alias_set_at)
+    row = {
+        **asdict(begun),
+        "use_case": challenger.name,
+        "model_version": challenger.version,
+        "training_id": challenger.tags.get("training_id"),
+        "set_by": RELEASER,
+        "reason": reason,
+    }
+    with writing(settings.database) as connection:
+        connection.execute(insert(releases).values(**row))
+    return begun
 
 
 def record_served(settings: Settings, release_id: str, challenger: ModelVersion, served_at: int) -> None:
     """The release's end, and the incidents that asked for it."""
     now, training_id = to_microseconds(settings.make_clock().now()), challenger.tags.get("training_id")
-    with control(settings.control_database) as connection:
-        connection.execute("UPDATE releases SET served_at_wall = ? WHERE release_id = ?", (served_at, release_id))
-        connection.execute(
-            "UPDATE incidents SET state = ?, model_version = ?, updated_at = ? "
-            "WHERE training_id = ? AND state IN (?, ?)",
-            (
-                *(IncidentState.RELEASED, challenger.version, now),
-                *(training_id, IncidentState.TRAINING, IncidentState.GATED),
-            ),
-        )
+    served = update(releases).where(releases.c.release_id == release_id).values(served_at_wall=served_at)
+    answered = update(incidents).where(
+        incidents.c.training_id == training_id,
+        incidents.c.state.in_((IncidentState.TRAINING, IncidentState.GATED)),
+    )
+    with writing(settings.database) as connection:
+        connection.execute(served)
+        if training_id is not None:
+            facts = {"state": IncidentState.RELEASED, "model_version": challenger.version, "updated_at": now}
+            connection.execute(answered.values(**facts))
 
 
 def wall() -> int:

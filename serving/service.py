@@ -65,7 +65,7 @@ class Predictions:
 
     def make_watcher(self, settings: Settings) -> Watcher:
         def report(version: ModelVersion, reason: str) -> None:
-            open_refusal(settings.control_database, version, reason, now=settings.make_clock().now())
+            open_refusal(settings.database, version, reason, now=settings.make_clock().now())
 
         return Watcher(
             self.engine,

@@ -5,18 +5,20 @@ runs: admission is asked often and must not wait for torch.
 """
 
 import importlib
-import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from feature_repo.contracts import use_case_named
-from feature_repo.contracts.control import TrainingState, control
+from feature_repo.contracts.control import TrainingState
 from infra import one_shot
+from infra.database import DatabaseError, reading
+from infra.lake import Lake, Snapshot, pin, use_case_group
 from infra.logs import configure_logs
 from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
@@ -45,9 +47,9 @@ def spec_named(name: str) -> TrainingSpec:
 @contextmanager
 def one_open(settings: Settings, use_case: str) -> Iterator[Training]:
     """The open training, read again once its folder is ours."""
-    training = the_open_training(settings.control_database, use_case)
+    training = the_open_training(settings.database, use_case)
     with Workspace.of(settings.root, training.training_id).locked():
-        yield the_open_training(settings.control_database, use_case)
+        yield the_open_training(settings.database, use_case)
 
 
 @contextmanager
@@ -62,11 +64,10 @@ def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
         raise TrainingError(f"the MLflow server at {settings.mlflow_url}: {error.message}") from error
 
 
-def feature_store(settings: Settings) -> "FeatureStore":
-    settings.use_feature_store()
+def feature_store(settings: Settings, use_case: str, gold: Snapshot) -> "FeatureStore":
     from feature_repo.offline import open_feature_store
 
-    return open_feature_store(settings)
+    return open_feature_store(settings, {use_case: gold})
 
 
 @app.command()
@@ -78,7 +79,7 @@ def admit(
     """Claim the inbox and open a training, or go on with the open one; prints its id."""
     settings = Settings()
     opened = admission.admit(
-        settings.control_database,
+        settings.database,
         spec_named(use_case),
         now=settings.make_clock().now(),
         wall=datetime.now(UTC),
@@ -94,12 +95,15 @@ def dataset(use_case: UseCaseName) -> None:
     settings, spec = Settings(), spec_named(use_case)
     from training.dataset import build_dataset
 
-    with one_open(settings, use_case) as training:
+    lake = Lake(settings.root, settings.database)
+    with one_open(settings, use_case) as training, lake.open(use_case_group(use_case)) as gold:
         try:
-            facts = build_dataset(lambda: feature_store(settings), spec, training, data_dir=settings.root)
+            pin(lake, gold, holder=f"training/{training.training_id}")
+            open_store = partial(feature_store, settings, use_case, gold)
+            facts = build_dataset(open_store, spec, training, gold, data_dir=settings.root)
         except UnfitData as error:
             now = settings.make_clock().now()
-            end(settings.control_database, training.training_id, TrainingState.REFUSED, str(error), now=now)
+            end(settings.database, training.training_id, TrainingState.REFUSED, str(error), now=now)
             raise
     typer.echo(facts.digest)
 
@@ -142,7 +146,7 @@ def resume(use_case: UseCaseName, reason: Reason = "") -> None:
 
 
 def switch(use_case: str, *, paused: bool, reason: str) -> None:
-    database = Settings().control_database
+    database = Settings().database
     admission.switch(database, use_case_named(use_case).name, paused=paused, reason=reason, wall=datetime.now(UTC))
 
 
@@ -151,15 +155,15 @@ def abandon(use_case: UseCaseName, reason: Reason) -> None:
     """Give up the open training, so that another may be admitted; its incidents say why."""
     admission.check_reason(reason)
     settings = Settings()
-    training = the_open_training(settings.control_database, use_case)
+    training = the_open_training(settings.database, use_case)
     now = settings.make_clock().now()
-    end(settings.control_database, training.training_id, TrainingState.FAILED, reason, now=now)
+    end(settings.database, training.training_id, TrainingState.FAILED, reason, now=now)
 
 
 @app.command(name="trainings")
 def list_trainings(use_case: UseCaseName) -> None:
     """A line per training, the newest first: when, id, state, version, reason, and what came of it."""
-    with control(Settings().control_database) as connection:
+    with reading(Settings().database) as connection:
         found = trainings(connection, use_case_named(use_case).name)
     if not found:
         typer.echo(f"{use_case}: no training was admitted yet")
@@ -176,7 +180,7 @@ def run(command: Callable[[], object]) -> int:
     except Refused as refusal:
         typer.echo(str(refusal), err=True)
         return REFUSED
-    except (TrainingError, ValueError, OSError, sqlite3.Error) as error:
+    except (TrainingError, DatabaseError, ValueError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         return 1
     return 0

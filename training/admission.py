@@ -5,14 +5,18 @@ transaction that opens the training. A refusal is the incidents' outcome and cla
 about again when the reason has passed.
 """
 
-import sqlite3
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from feature_repo.contracts.control import Cause, IncidentState, TrainingState, control, incident_id
+from sqlalchemy import Connection, insert, select, update
+
+from feature_repo.contracts.control import Cause, IncidentState, TrainingState, incident_id
 from infra.clock import to_microseconds
+from infra.database import insert_if_absent, upsert, writing
+from infra.database.schema import inbox, incidents, switches
+from infra.database.schema import trainings as trainings_table
 from training.control import Training, open_training, trainings
 from training.errors import NotAdmitted
 from training.spec import TrainingSpec
@@ -28,7 +32,7 @@ class Admission:
 
 
 def admit(
-    database: Path,
+    database: str,
     spec: TrainingSpec,
     *,
     now: datetime,
@@ -45,7 +49,7 @@ def admit(
     if requested is not None:
         check_reason(requested)
     name = spec.contract.name
-    with control(database) as connection:
+    with writing(database) as connection:
         going_on = open_training(connection, name)
         if going_on is not None:
             return Admission(training_id=going_on.training_id, is_new=False, incidents=())
@@ -65,37 +69,40 @@ def check_reason(reason: str) -> None:
         raise ValueError("the reason is empty; say why: it is kept, and shown to whoever looks later")
 
 
-def ask(
-    connection: sqlite3.Connection, use_case: str, cause: Cause, reason: str, *, now: datetime, wall: datetime
-) -> None:
+def ask(connection: Connection, use_case: str, cause: Cause, reason: str, *, now: datetime, wall: datetime) -> None:
     """An incident that a person opens, so that every training has one."""
     identity = incident_id(use_case, f"{cause}/{reason}", wall)
-    connection.execute(
-        "INSERT INTO incidents (incident_id, use_case, alert_group, severity, cause, opened_at, opened_at_wall, state, "
-        "reason, updated_at) VALUES (?, ?, ?, 'P3', ?, ?, ?, ?, ?, ?) ON CONFLICT (incident_id) DO NOTHING",
-        (
-            *(identity, use_case, str(cause), str(cause)),
-            *(to_microseconds(now), to_microseconds(wall), str(IncidentState.OPEN), reason, to_microseconds(now)),
-        ),
-    )
-    connection.execute(
-        "INSERT INTO inbox (incident_id, use_case, requested_at) VALUES (?, ?, ?) ON CONFLICT (incident_id) DO NOTHING",
-        (identity, use_case, to_microseconds(now)),
-    )
+    incident = {
+        "incident_id": identity,
+        "use_case": use_case,
+        "alert_group": cause,
+        "severity": "P3",
+        "cause": cause,
+        "opened_at": to_microseconds(now),
+        "opened_at_wall": to_microseconds(wall),
+        "state": IncidentState.OPEN,
+        "reason": reason,
+        "updated_at": to_microseconds(now),
+    }
+    entry = {"incident_id": identity, "use_case": use_case, "requested_at": to_microseconds(now)}
+    insert_if_absent(connection, incidents, incident)
+    insert_if_absent(connection, inbox, entry)
 
 
-def claimable(connection: sqlite3.Connection, use_case: str) -> tuple[str, ...]:
+def claimable(connection: Connection, use_case: str) -> tuple[str, ...]:
     """Incidents in the inbox that no training has claimed; a defect of the data is never one, it has another owner."""
-    rows = connection.execute(
-        "SELECT incident_id FROM inbox JOIN incidents USING (incident_id) WHERE inbox.use_case = ? "
-        "AND claimed_by IS NULL AND state IN (?, ?) AND cause != ? ORDER BY requested_at, incident_id",
-        (use_case, *WAITING, Cause.DATA_DEFECT),
-    ).fetchall()
-    return tuple(str(row[0]) for row in rows)
+    query = (
+        select(inbox.c.incident_id)
+        .join(incidents)
+        .where(inbox.c.use_case == use_case, inbox.c.claimed_by.is_(None))
+        .where(incidents.c.state.in_(WAITING), incidents.c.cause != Cause.DATA_DEFECT)
+        .order_by(inbox.c.requested_at, inbox.c.incident_id)
+    )
+    return tuple(connection.execute(query).scalars())
 
 
 def reason_against(
-    connection: sqlite3.Connection,
+    connection: Connection,
     spec: TrainingSpec,
     waiting: tuple[str, ...],
     now: datetime,
@@ -105,9 +112,10 @@ def reason_against(
 ) -> str | None:
     """Why no training may start now, or None."""
     name, rules = spec.contract.name, spec.admission
-    paused = connection.execute("SELECT reason FROM switches WHERE use_case = ? AND paused = 1", (name,)).fetchone()
-    if paused is not None:
-        return f"the loop is paused ({paused[0]}); go on with: python -m training resume {name}"
+    is_paused = (switches.c.use_case == name) & (switches.c.paused == 1)
+    why_paused = connection.execute(select(switches.c.reason).where(is_paused)).scalar()
+    if why_paused is not None:
+        return f"the loop is paused ({why_paused}); go on with: python -m training resume {name}"
     without_model = (TrainingState.REFUSED, TrainingState.FAILED)
     done = [training for training in trainings(connection, name) if training.state not in without_model]
     if bootstrap:
@@ -132,58 +140,55 @@ def first_model_exists(done: list[Training]) -> str | None:
     return f"version {passed[0].model_version} has passed its gate already; retrain with --requested REASON"
 
 
-def defect_in_window(connection: sqlite3.Connection, spec: TrainingSpec, now: datetime) -> str | None:
+def defect_in_window(connection: Connection, spec: TrainingSpec, now: datetime) -> str | None:
     """The newest defect of the data that is not settled and was found within the gate's window."""
-    row = connection.execute(
-        "SELECT incident_id, reason FROM incidents WHERE use_case = ? AND cause = ? AND state NOT IN (?, ?) "
-        "AND opened_at > ? ORDER BY opened_at DESC",
-        (
-            *(spec.contract.name, Cause.DATA_DEFECT, IncidentState.RESOLVED, IncidentState.CLOSED),
-            to_microseconds(now - spec.contract.gate_window),
-        ),
-    ).fetchone()
-    return None if row is None else f"{row[1]} (incident {row[0]})"
+    query = (
+        select(incidents.c.incident_id, incidents.c.reason)
+        .where(incidents.c.use_case == spec.contract.name, incidents.c.cause == Cause.DATA_DEFECT)
+        .where(incidents.c.state.not_in((IncidentState.RESOLVED, IncidentState.CLOSED)))
+        .where(incidents.c.opened_at > to_microseconds(now - spec.contract.gate_window))
+        .order_by(incidents.c.opened_at.desc())
+    )
+    newest = connection.execute(query).first()
+    return None if newest is None else f"{newest.reason} (incident {newest.incident_id})"
 
 
 def open_new(
-    connection: sqlite3.Connection, use_case: str, waiting: tuple[str, ...], *, now: datetime, wall: datetime
+    connection: Connection, use_case: str, waiting: tuple[str, ...], *, now: datetime, wall: datetime
 ) -> Admission:
     training_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    reasons = [
-        row[0]
-        for identity in waiting
-        for row in connection.execute("SELECT reason FROM incidents WHERE incident_id = ?", (identity,))
-    ]
-    connection.execute(
-        "INSERT INTO trainings (training_id, use_case, state, admitted_at, admitted_at_wall, reason) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (training_id, use_case, TrainingState.OPEN, to_microseconds(now), to_microseconds(wall), "; ".join(reasons)),
-    )
-    for identity in waiting:
-        connection.execute("UPDATE inbox SET claimed_by = ? WHERE incident_id = ?", (training_id, identity))
-        connection.execute(
-            "UPDATE incidents SET state = ?, outcome = '', training_id = ?, updated_at = ? WHERE incident_id = ?",
-            (IncidentState.TRAINING, training_id, to_microseconds(now), identity),
-        )
+    query = select(incidents.c.incident_id, incidents.c.reason).where(incidents.c.incident_id.in_(waiting))
+    reason_by_incident = {row.incident_id: row.reason for row in connection.execute(query)}
+    training = {
+        "training_id": training_id,
+        "use_case": use_case,
+        "state": TrainingState.OPEN,
+        "admitted_at": to_microseconds(now),
+        "admitted_at_wall": to_microseconds(wall),
+        "reason": "; ".join(reason_by_incident[identity] for identity in waiting),
+    }
+    connection.execute(insert(trainings_table).values(**training))
+    connection.execute(update(inbox).where(inbox.c.incident_id.in_(waiting)).values(claimed_by=training_id))
+    facts = {"state": IncidentState.TRAINING, "outcome": "", "training_id": training_id}
+    change_incidents(connection, waiting, now, facts)
     return Admission(training_id=training_id, is_new=True, incidents=waiting)
 
 
-def refuse(connection: sqlite3.Connection, waiting: tuple[str, ...], reason: str, now: datetime) -> None:
-    for identity in waiting:
-        connection.execute(
-            "UPDATE incidents SET state = ?, outcome = ?, updated_at = ? WHERE incident_id = ?",
-            (IncidentState.REFUSED, reason, to_microseconds(now), identity),
-        )
+def refuse(connection: Connection, waiting: tuple[str, ...], reason: str, now: datetime) -> None:
+    change_incidents(connection, waiting, now, {"state": IncidentState.REFUSED, "outcome": reason})
 
 
-def switch(database: Path, use_case: str, *, paused: bool, reason: str, wall: datetime) -> None:
+def change_incidents(
+    connection: Connection, identities: tuple[str, ...], now: datetime, facts: Mapping[str, str]
+) -> None:
+    changed = update(incidents).where(incidents.c.incident_id.in_(identities))
+    connection.execute(changed.values(**facts, updated_at=to_microseconds(now)))
+
+
+def switch(database: str, use_case: str, *, paused: bool, reason: str, wall: datetime) -> None:
     """Raises ValueError for a pause without a reason."""
     if paused:
         check_reason(reason)
-    with control(database) as connection:
-        connection.execute(
-            "INSERT INTO switches (use_case, paused, reason, updated_at_wall) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (use_case) DO UPDATE SET paused = excluded.paused, reason = excluded.reason, "
-            "updated_at_wall = excluded.updated_at_wall",
-            (use_case, int(paused), reason, to_microseconds(wall)),
-        )
+    with writing(database) as connection:
+        row = {"use_case": use_case, "paused": int(paused), "reason": reason, "updated_at_wall": to_microseconds(wall)}
+        upsert(connection, switches, row)

@@ -1,19 +1,19 @@
-"""Trainings in the control database: the one open training of a use case, and what became of each.
+"""Trainings in the database: the one open training of a use case, and what became of each.
 
-Every change is one immediate transaction, so that two commands started at once see each other.
+Every change is one transaction that no other writes beside, so that two commands started at once see each other.
 """
 
 import json
-import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 
-from feature_repo.contracts.control import IncidentState, TrainingState, control
+from sqlalchemy import Connection, Row, select, update
+
+from feature_repo.contracts.control import IncidentState, TrainingState
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import reading, schema, writing
 from training.errors import Refused
-
-COLUMNS = "training_id, use_case, state, admitted_at, dataset_digest, run_id, model_version, gate, reason, outcome"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,58 +30,55 @@ class Training:
     outcome: str
 
 
-def trainings(connection: sqlite3.Connection, use_case: str) -> list[Training]:
+def trainings(connection: Connection, use_case: str) -> list[Training]:
     """All of a use case, the newest first."""
-    rows = connection.execute(
-        f"SELECT {COLUMNS} FROM trainings WHERE use_case = ? ORDER BY admitted_at DESC, admitted_at_wall DESC",
-        (use_case,),
-    ).fetchall()
+    columns = schema.trainings.c
+    query = select(schema.trainings).where(columns.use_case == use_case)
+    rows = connection.execute(query.order_by(columns.admitted_at.desc(), columns.admitted_at_wall.desc()))
     return [parse(row) for row in rows]
 
 
-def open_training(connection: sqlite3.Connection, use_case: str) -> Training | None:
-    row = connection.execute(
-        f"SELECT {COLUMNS} FROM trainings WHERE use_case = ? AND state = ?", (use_case, TrainingState.OPEN)
-    ).fetchone()
+def open_training(connection: Connection, use_case: str) -> Training | None:
+    columns = schema.trainings.c
+    query = select(schema.trainings).where(columns.use_case == use_case, columns.state == TrainingState.OPEN)
+    row = connection.execute(query).one_or_none()
     return None if row is None else parse(row)
 
 
-def the_open_training(path: Path, use_case: str) -> Training:
+def the_open_training(database: str, use_case: str) -> Training:
     """Raises Refused if none is open: its command has nothing to do."""
-    with control(path) as connection:
+    with reading(database) as connection:
         training = open_training(connection, use_case)
     if training is None:
         raise Refused(f"{use_case} has no open training; admit one first: python -m training admit {use_case}")
     return training
 
 
-def parse(row: tuple[object, ...]) -> Training:
-    identity, use_case, state, admitted_at, digest, run_id, version, gate, reason, outcome = row
-    assert isinstance(admitted_at, int)
+def parse(row: Row[Any]) -> Training:
     return Training(
-        training_id=str(identity),
-        use_case=str(use_case),
-        state=TrainingState(str(state)),
-        admitted_at=from_microseconds(admitted_at),
-        dataset_digest=None if digest is None else str(digest),
-        run_id=None if run_id is None else str(run_id),
-        model_version=None if version is None else str(version),
-        gate=None if gate is None else json.loads(str(gate)),
-        reason=str(reason),
-        outcome=str(outcome),
+        training_id=row.training_id,
+        use_case=row.use_case,
+        state=TrainingState(row.state),
+        admitted_at=from_microseconds(row.admitted_at),
+        dataset_digest=row.dataset_digest,
+        run_id=row.run_id,
+        model_version=row.model_version,
+        gate=None if row.gate is None else json.loads(row.gate),
+        reason=row.reason,
+        outcome=row.outcome,
     )
 
 
-def note(path: Path, training_id: str, **facts: str) -> None:
+def note(database: str, training_id: str, **facts: str) -> None:
     """Keep what is now known of an open training: `dataset_digest`, `run_id`, `model_version`."""
     assert set(facts) <= {"dataset_digest", "run_id", "model_version"}
-    with control(path) as connection:
-        for name, value in facts.items():
-            connection.execute(f"UPDATE trainings SET {name} = ? WHERE training_id = ?", (value, training_id))
+    with writing(database) as connection:
+        of_training = schema.trainings.c.training_id == training_id
+        connection.execute(update(schema.trainings).where(of_training).values(**facts))
 
 
 def end(
-    path: Path,
+    database: str,
     training_id: str,
     state: TrainingState,
     outcome: str,
@@ -91,24 +88,23 @@ def end(
 ) -> bool:
     """Give the use case's place free; its incidents follow. False if the training had ended before."""
     incident_state = IncidentState.GATED if state is TrainingState.PASSED else IncidentState.REFUSED
-    with control(path) as connection:
-        changed = connection.execute(
-            "UPDATE trainings SET state = ?, outcome = ?, gate = ? WHERE training_id = ? AND state = ?",
-            (state, outcome, None if gate is None else json.dumps(gate), training_id, TrainingState.OPEN),
-        ).rowcount
+    trainings, incidents = schema.trainings, schema.incidents
+    ended = update(trainings).where(trainings.c.training_id == training_id, trainings.c.state == TrainingState.OPEN)
+    version = select(trainings.c.model_version).where(trainings.c.training_id == training_id).scalar_subquery()
+    followed = update(incidents).where(
+        incidents.c.training_id == training_id, incidents.c.state == IncidentState.TRAINING
+    )
+    with writing(database) as connection:
+        kept_gate = None if gate is None else json.dumps(gate)
+        changed = connection.execute(ended.values(state=state, outcome=outcome, gate=kept_gate)).rowcount
         if changed:
-            connection.execute(
-                "UPDATE incidents SET state = ?, outcome = ?, updated_at = ?, "
-                "model_version = (SELECT model_version FROM trainings WHERE training_id = ?) "
-                "WHERE training_id = ? AND state = ?",
-                (incident_state, outcome, to_microseconds(now), training_id, training_id, IncidentState.TRAINING),
-            )
+            facts = {"state": incident_state, "outcome": outcome, "updated_at": to_microseconds(now)}
+            connection.execute(followed.values(**facts, model_version=version))
     return bool(changed)
 
 
-def incidents_of(path: Path, training_id: str) -> list[str]:
-    with control(path) as connection:
-        rows = connection.execute(
-            "SELECT incident_id FROM incidents WHERE training_id = ? ORDER BY opened_at, incident_id", (training_id,)
-        ).fetchall()
-    return [str(row[0]) for row in rows]
+def incidents_of(database: str, training_id: str) -> list[str]:
+    columns = schema.incidents.c
+    query = select(columns.incident_id).where(columns.training_id == training_id)
+    with reading(database) as connection:
+        return list(connection.execute(query.order_by(columns.opened_at, columns.incident_id)).scalars())

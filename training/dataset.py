@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.base import DataInterval
 from infra.clock import to_microseconds
+from infra.lake import Snapshot
 from infra.whole_file import whole_file
 from training.control import Training
 from training.digest import digest_of
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
 
 
 def build_dataset(
-    open_store: Callable[[], "FeatureStore"], spec: TrainingSpec, training: Training, *, data_dir: Path
+    open_store: Callable[[], "FeatureStore"],
+    spec: TrainingSpec,
+    training: Training,
+    gold: Snapshot,
+    *,
+    data_dir: Path,
 ) -> DatasetFacts:
-    """Write `dataset.parquet` and `dataset.json` of a training. Raises UnfitData, with the counts, before any join."""
+    """Write `dataset.parquet` and `dataset.json` of a training, all of it read from the snapshot `gold`.
+
+    Raises UnfitData, with the counts, before any join.
+    """
     workspace = Workspace.of(data_dir, training.training_id)
-    population = read_population(data_dir, spec.contract, now=training.admitted_at)
+    population = read_population(gold, spec.contract, now=training.admitted_at)
     intervals = split_intervals(spec, population.interval)
     times = population.rows["prediction_time"]
     split = split_of(times, intervals)
@@ -50,6 +59,7 @@ def build_dataset(
         feature_service=spec.contract.feature_service,
         parts=parts,
         unlabelled=population.unlabelled,
+        gold_versions=dict(gold.versions),
     )
     write_json(workspace.dataset_facts, asdict(facts))
     return facts

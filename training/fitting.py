@@ -48,18 +48,16 @@ def fit_and_register(settings: Settings, client: MlflowClient, spec: TrainingSpe
     workspace = Workspace.of(settings.root, training.training_id)
     facts = read_facts(workspace)
     identity = identity_of(facts.digest, spec)
-    note(settings.control_database, training.training_id, dataset_digest=facts.digest)
+    note(settings.database, training.training_id, dataset_digest=facts.digest)
     version = registry.find_version(client, spec.contract, identity)
     if version is None:
         run_id = registry.claim_run(client, spec.contract, identity, training.training_id)
-        note(settings.control_database, training.training_id, run_id=run_id)
+        note(settings.database, training.training_id, run_id=run_id)
         version = make_version(settings, client, spec, training, facts, identity, run_id)
     else:
         log.info("this data, code and seed have a version already", version=version.version)
     registry.finish_run(client, version)
-    note(
-        settings.control_database, training.training_id, run_id=str(version.run_id), model_version=str(version.version)
-    )
+    note(settings.database, training.training_id, run_id=str(version.run_id), model_version=str(version.version))
     return version
 
 
@@ -91,7 +89,7 @@ def make_version(
     manifest = manifest_of(spec, facts, run_id, graph)
     files = signed_files(manifest, graph, settings.secret(SIGNING_KEY))
     registry.log_package(client, run_id, workspace.folder / "package", files, manifest)
-    incidents = incidents_of(settings.control_database, training.training_id)
+    incidents = incidents_of(settings.database, training.training_id)
     card = write_model_card(
         spec.contract,
         facts,

@@ -63,7 +63,7 @@ def put_before_gate(
     publish(client, spec.contract, challenger, decision)
     passed = decision.verdict is Verdict.PASSED
     state = TrainingState.PASSED if passed else TrainingState.GATE_REFUSED
-    end(settings.control_database, training.training_id, state, decision.reason, now=now, gate=decision.to_dict())
+    end(settings.database, training.training_id, state, decision.reason, now=now, gate=decision.to_dict())
     return decision
 
 

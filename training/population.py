@@ -6,14 +6,12 @@ would prefer those that were known early, which here are the flights that were o
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, UseCase
-from infra.quoting import parquet_files
+from infra.lake import LABELS, POPULATION, Snapshot
 from training.errors import UnfitData
 
 NOT_KEYS = ("label", "outcome", "known_at")
@@ -28,18 +26,19 @@ class Population:
     unlabelled: dict[str, int]
 
 
-def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Population:
+def read_population(gold: Snapshot, use_case: UseCase, *, now: datetime) -> Population:
     """Rows in order of time and key. Raises UnfitData if there is none before `now` less the label delay."""
     end = now - use_case.label.max_delay
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        labels = lake.labels(data_dir, use_case.name)
-        view(connection, "population", lake.population(data_dir, use_case.name), "prediction_time", end)
-        view(connection, "labels", labels, "known_at", now)
+        view(connection, gold, POPULATION, "prediction_time", end)
+        view(connection, gold, LABELS, "known_at", now)
         fields = [field.name for field in use_case.request]
         keys = [name for name in columns(connection, "labels") if name in fields and name not in NOT_KEYS]
         if not keys:
-            raise UnfitData(f"{labels} has no field of the request to join by; select some in the SQL of labels")
+            raise UnfitData(
+                f"{gold.group}/{LABELS} has no field of the request to join by; select some in the SQL of labels"
+            )
         joined = connection.execute(
             f"SELECT p.*, l.label, l.outcome FROM population p LEFT JOIN labels l USING ({', '.join(keys)}) "
             f"ORDER BY prediction_time, {', '.join(keys)}"
@@ -60,14 +59,12 @@ def read_population(data_dir: Path, use_case: UseCase, *, now: datetime) -> Popu
     )
 
 
-def view(connection: duckdb.DuckDBPyConnection, name: str, folder: Path, column: str, end: datetime) -> None:
-    """A gold table's rows before `end`. Raises UnfitData if the table has no file yet."""
-    days = sorted(folder.resolve().glob(f"*/{lake.PARTITION_FILE}"))  # of one version, whatever is committed now
-    if not days:
-        raise UnfitData(f"{folder} has no partition; run first: python -m feature_repo build USE_CASE")
-    connection.execute(
-        f"CREATE VIEW {name} AS SELECT * FROM {parquet_files(*days)} WHERE {column} < TIMESTAMPTZ '{end.isoformat()}'"
-    )
+def view(connection: duckdb.DuckDBPyConnection, gold: Snapshot, table: str, column: str, end: datetime) -> None:
+    """A gold table's rows before `end`. Raises UnfitData if the table has no row yet."""
+    rows = gold.sql(table)
+    if rows is None:
+        raise UnfitData(f"{gold.group}/{table} has no row; run first: python -m feature_repo build USE_CASE")
+    connection.execute(f"CREATE VIEW {table} AS SELECT * FROM {rows} WHERE {column} < TIMESTAMPTZ '{end.isoformat()}'")
 
 
 def columns(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:

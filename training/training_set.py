@@ -26,10 +26,13 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetFacts:
+    """`gold_versions`: the Delta version of each gold table that it was made of."""
+
     digest: str
     feature_service: str
     parts: dict[str, Part]
     unlabelled: dict[str, int]
+    gold_versions: dict[str, int]
 
 
 def read_facts(workspace: Workspace) -> DatasetFacts:

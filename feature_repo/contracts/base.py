@@ -24,7 +24,7 @@ WORDS_OF_SQL = """
     unpack verbose
 """
 RESERVED_IN_SQL = frozenset(WORDS_OF_SQL.split())
-OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at", "delivery", "row"})
+OUR_COLUMNS = frozenset({"instant", "available_at", "known_from", "delivered_at", "delivery", "lake_day", "row"})
 OUR_TABLES = frozenset(
     {"instants", "population", "labels", "prelude", "watermark", "delivered", "loaded", "dense"}  # beside those joined
 )

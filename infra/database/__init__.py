@@ -4,8 +4,20 @@ The schema is versioned: `migrate` brings it up to this code, and every other us
 Times are integer microseconds since the epoch, UTC; `_wall` columns are wall time, the others the Clock's.
 """
 
-from infra.database.engine import locked, reading, upsert, writing
-from infra.database.errors import DatabaseError, LockBusyError
+from infra.database.engine import insert_if_absent, locked, reading, require_database, upsert, writing
+from infra.database.errors import DatabaseError, LockBusyError, LockLostError, UnreachableError
 from infra.database.migrate import migrate
 
-__all__ = ["DatabaseError", "LockBusyError", "locked", "migrate", "reading", "upsert", "writing"]
+__all__ = [
+    "DatabaseError",
+    "LockBusyError",
+    "LockLostError",
+    "UnreachableError",
+    "insert_if_absent",
+    "locked",
+    "migrate",
+    "reading",
+    "require_database",
+    "upsert",
+    "writing",
+]

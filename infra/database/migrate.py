@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from infra.database.address import name_of
 from infra.database.compatibility import HEAD, require_not_newer, revision_of
-from infra.database.engine import alone, engine_of, file_of, is_sqlite
+from infra.database.engine import let_readers_pass_writers, making, reason_of
+from infra.database.errors import DatabaseError
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -13,17 +16,16 @@ SCRIPTS = Path(__file__).parent / "migrations"
 def migrate(url: str, to: str = HEAD) -> None:
     """Make or migrate the schema; one of a newer version that does no harm is left as it is.
 
-    Raises DatabaseError for a newer one that does, and for one that was made before there were versions.
+    Raises DatabaseError for a newer one that does, for one that was made before there were versions, and for a
+    migration that fails: whichever it is, the database stays as it was.
     """
-    engine = engine_of(url)
-    if is_sqlite(engine):
-        file_of(engine).parent.mkdir(parents=True, exist_ok=True)
-    with engine.connect() as connection, alone(connection):
+    with making(url) as connection:
         revision = revision_of(connection)
         if revision is not None:
             require_not_newer(connection, revision)
         if revision is None or revision < to:
             run_scripts(connection, to)
+    let_readers_pass_writers(url)
 
 
 def run_scripts(connection: Connection, to: str) -> None:
@@ -33,4 +35,8 @@ def run_scripts(connection: Connection, to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, to)
+    try:
+        command.upgrade(config, to)
+    except DBAPIError as error:
+        name = name_of(connection.engine.url)
+        raise DatabaseError(f"{name}: migration to {to} failed and was undone: {reason_of(error)}") from error

@@ -6,9 +6,10 @@ A `reason` is why something began and stays; its `outcome` is what came of it, a
 from typing import Any
 
 from sqlalchemy import (
+    REAL,
     BigInteger,
     Column,
-    Float,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    TextClause,
     text,
 )
 from sqlalchemy.types import TypeEngine
@@ -26,8 +28,14 @@ BREAKING = 1
 metadata = MetaData()
 
 
-def required(name: str, kind: type[TypeEngine[Any]] = Text, server_default: str | None = None) -> Column[Any]:
+def required(
+    name: str, kind: type[TypeEngine[Any]] | TypeEngine[Any] = Text, server_default: TextClause | None = None
+) -> Column[Any]:
     return Column(name, kind, nullable=False, server_default=server_default)
+
+
+# What SQLite calls the same 64 bits when it is asked.
+REAL_NUMBER: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
 
 
 schema_compatibility = Table("schema_compatibility", metadata, required("breaking", Integer))
@@ -44,7 +52,7 @@ incidents = Table(
     required("opened_at_wall", BigInteger),
     required("state"),
     required("reason"),
-    required("outcome", server_default=""),
+    required("outcome", server_default=text("''")),
     Column("training_id", Text),
     Column("model_version", Text),
     required("updated_at", BigInteger),
@@ -70,7 +78,7 @@ trainings = Table(
     Column("model_version", Text),
     Column("gate", Text),
     required("reason"),
-    required("outcome", server_default=""),
+    required("outcome", server_default=text("''")),
 )
 Index(
     "one_open_training",
@@ -109,7 +117,7 @@ quality = Table(
     required("num_rows", Integer),
     required("num_quarantined", Integer),
     required("num_warned", Integer),
-    required("score", Float),
+    required("score", REAL_NUMBER),
     required("failed", Integer),
     required("details"),
     PrimaryKeyConstraint("use_case", "source", "interval_start", "interval_end"),

@@ -16,6 +16,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from infra.database import DatabaseError
 from infra.local.airflow import AirflowClient
 from infra.local.errors import InstallationError
 from infra.local.ports import require_free_ports
@@ -119,7 +120,7 @@ def main(
     try:
         plan = plan_of(short=short, rounds=rounds, until=until, requests_per_day=requests_per_day, seed=seed)
         run(plan, exits=exits, console=Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
-    except (InstallationError, OSError, sqlite3.Error) as error:
+    except (InstallationError, DatabaseError, OSError, sqlite3.Error) as error:
         typer.echo(f"demo: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:

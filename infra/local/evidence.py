@@ -1,4 +1,4 @@
-"""Reads what a demo left behind: the client's ledger, the prediction log, labels, the control database.
+"""Reads what a demo left behind: the client's ledger, the prediction log, labels, the database.
 
 Every figure of the report is computed from these files after the fact and from nothing that the demo kept in memory.
 """
@@ -14,9 +14,11 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from sqlalchemy import text
 
-from feature_repo.contracts import lake
 from infra.clock import from_microseconds
+from infra.database import reading
+from infra.lake import LABELS, Lake, use_case_group
 from infra.local.ledger import Round, rounds_of
 from infra.quoting import parquet_files, read_only_uri
 from infra.settings import Settings
@@ -68,7 +70,7 @@ class Places:
 
 
 @contextmanager
-def reading(database: Path, **attached: Path) -> Iterator[sqlite3.Connection]:
+def opened(database: Path, **attached: Path) -> Iterator[sqlite3.Connection]:
     """A read-only connection; other databases under the names given. Rows come as mappings."""
     connection = sqlite3.connect(read_only_uri(database), uri=True, timeout=30)
     connection.row_factory = sqlite3.Row
@@ -81,8 +83,14 @@ def reading(database: Path, **attached: Path) -> Iterator[sqlite3.Connection]:
 
 
 def read_rows(database: Path, query: str, parameters: Mapping[str, object] | None = None) -> list[dict[str, Any]]:
-    with reading(database) as connection:
+    with opened(database) as connection:
         return [dict(row) for row in connection.execute(query, parameters or {})]
+
+
+def read_shared(places: Places, query: str) -> list[dict[str, Any]]:
+    """Rows of the database that the layers share, of the demo's `:use_case`."""
+    with reading(places.settings.database) as connection:
+        return [dict(row) for row in connection.execute(text(query), {"use_case": places.use_case}).mappings()]
 
 
 def read_answers(places: Places) -> pa.Table:
@@ -95,14 +103,14 @@ def read_answers(places: Places) -> pa.Table:
     connection = duckdb.connect()
     connection.register("asked", pa.Table.from_pylist(rows, ASKED))
     connection.execute(f"CREATE VIEW frozen AS FROM {parquet_files(places.frozen)}")
-    labels = lake.labels(places.settings.root, places.use_case).resolve()
-    days = sorted(labels.glob(f"*/{lake.PARTITION_FILE}"))
-    statement = ANSWERS.format(
-        labels=parquet_files(*days) if days else NO_LABELS,
-        feed=parquet_files(places.feed / "flights.parquet"),
-        late=LATE_MINUTES,
-    )
-    return connection.execute(statement).to_arrow_table()
+    lake = Lake(places.settings.root, places.settings.database)
+    with lake.open(use_case_group(places.use_case)) as gold:
+        statement = ANSWERS.format(
+            labels=gold.sql(LABELS) or NO_LABELS,
+            feed=parquet_files(places.feed / "flights.parquet"),
+            late=LATE_MINUTES,
+        )
+        return connection.execute(statement).to_arrow_table()
 
 
 ASKED = pa.schema(
@@ -153,7 +161,7 @@ def count_disagreements(places: Places) -> int:
         WHERE requests.failure IS NULL AND (
             predictions.prediction_id IS NULL OR predictions.model_version <> requests.model_version
             OR abs(predictions.probability - requests.probability) > 1e-9)"""
-    with reading(places.ledger, log=places.settings.prediction_log) as connection:
+    with opened(places.ledger, log=places.settings.prediction_log) as connection:
         num_rows: int = connection.execute(query).fetchone()[0]
     return num_rows
 
@@ -187,12 +195,12 @@ ORDER BY releases.alias_set_at_wall
 
 
 def read_releases(places: Places) -> list[ReleasedVersion]:
-    rows = read_rows(places.settings.control_database, RELEASES, {"use_case": places.use_case})
+    rows = read_shared(places, RELEASES)
     return [ReleasedVersion(**{**row, "gate": json.loads(row["gate"] or "{}")}) for row in rows]
 
 
 def read_rounds(places: Places) -> list[Round]:
-    with reading(places.ledger) as connection:
+    with opened(places.ledger) as connection:
         return rounds_of(connection)
 
 
@@ -217,7 +225,7 @@ class Judgement:
 
 def read_judgements(places: Places) -> list[Judgement]:
     query = "SELECT window_end, result FROM monitoring_results WHERE use_case = :use_case ORDER BY window_end"
-    rows = read_rows(places.settings.control_database, query, {"use_case": places.use_case})
+    rows = read_shared(places, query)
     return [judgement(from_microseconds(row["window_end"]), json.loads(row["result"])) for row in rows]
 
 
@@ -249,5 +257,5 @@ def read_trainings(places: Places) -> list[TrainingOutcome]:
             SELECT cause FROM incidents WHERE incidents.training_id = trainings.training_id
             ORDER BY opened_at_wall LIMIT 1) AS cause
         FROM trainings WHERE use_case = :use_case ORDER BY admitted_at_wall"""
-    rows = read_rows(places.settings.control_database, query, {"use_case": places.use_case})
+    rows = read_shared(places, query)
     return [TrainingOutcome(**row) for row in rows]

@@ -20,7 +20,8 @@ from pathlib import Path
 
 import typer
 
-from feature_repo.contracts import USE_CASES, control, prediction_log
+from feature_repo.contracts import USE_CASES, prediction_log
+from infra.database import DatabaseError, migrate
 from infra.local import airflow_server, keys, mlflow_server
 from infra.local.errors import InstallationError
 from infra.settings import SECRET_NAMES, Settings, child_environment
@@ -94,10 +95,10 @@ def sole_user(settings: Settings) -> Iterator[int]:
 
 
 def make_databases(settings: Settings) -> None:
-    for database, ddl in ((settings.control_database, control.DDL), (settings.prediction_log, prediction_log.DDL)):
-        with closing(sqlite3.connect(database, timeout=30)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.executescript(ddl)
+    migrate(settings.database)
+    with closing(sqlite3.connect(settings.prediction_log, timeout=30)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.executescript(prediction_log.DDL)
 
 
 def run_python(settings: Settings, *arguments: str) -> str:
@@ -153,14 +154,16 @@ def set_up(settings: Settings) -> None:
         make_root(settings)
         require_space(settings)
         require_what_cannot_be_made_again(settings)
+        make_databases(settings)  # first: a folder that this version cannot use stays as it is
         settings.make_secrets()
         keys.make_model_keys(settings.root / "secrets")
-        make_databases(settings)
         with ThreadPoolExecutor(2) as threads:
             servers = threads.submit(make_servers_state, settings)
             features = threads.submit(make_feature_store, settings)
             servers.result()
             features.result()
+    except DatabaseError as error:
+        raise InstallationError(str(error)) from error
     except OSError as error:
         where = error.filename or settings.root
         raise InstallationError(f"{where}: {error.strerror}; repair that and set up again") from error

@@ -19,7 +19,6 @@ from rich.progress import track
 from rich.table import Table
 
 from feature_repo import nycflights, offline
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.gold import build
@@ -68,7 +67,7 @@ def median_seconds(work: Callable[[], object], *, times: int) -> float:
 
 def bench_build(root: Path, results: Results) -> None:
     week = DataInterval(start=DELIVERED.end - timedelta(days=8), end=DELIVERED.end - timedelta(days=1))
-    seconds = cpu_seconds(lambda: build(TRANSFORMS, SOURCES, week, data_dir=root))
+    seconds = cpu_seconds(lambda: build(TRANSFORMS, SOURCES, week, lake=landed.lake_of(root)))
     results.add("gold tables, offline", "CPU ms per instant", seconds * 1000 / (7 * timedelta(days=1) / STEP))
 
 
@@ -92,7 +91,7 @@ def bench_micro_batch(root: Path, results: Results) -> datetime:
 
 def bench_online_reads(settings: Settings, instant: datetime, results: Results) -> None:
     reader = OnlineFeatures(FLIGHT_DELAY, settings.online_store, HandClock(instant + FLIGHT_DELAY.lag))
-    feast = offline.open_feature_store(settings)
+    feast = landed.feast_of(settings.root)
     service = feast.get_feature_service(FLIGHT_DELAY.feature_service)
     keys = [{name: REQUEST[name] for name in ("carrier", "destination", "origin", "tail_number")}]
     ours = median_seconds(lambda: reader.read([REQUEST]), times=NUM_READS)
@@ -103,10 +102,10 @@ def bench_online_reads(settings: Settings, instant: datetime, results: Results) 
 
 
 def bench_join(settings: Settings, results: Results) -> None:
-    population = landed.read(lake.population(settings.root, FLIGHT_DELAY.name)).slice(20_000, NUM_JOINED)
+    population = landed.gold(settings.root, "population").slice(20_000, NUM_JOINED)
     names = [offline.AS_OF if name == "prediction_time" else name for name in population.column_names]
     rows = population.rename_columns(names)
-    feast = offline.open_feature_store(settings)
+    feast = landed.feast_of(settings.root)
     service = feast.get_feature_service(FLIGHT_DELAY.feature_service)
     keys = ["carrier", "destination", "origin", "tail_number", offline.AS_OF]
     entities = rows.select(keys).append_column("row", pa.array(range(rows.num_rows))).to_pandas()

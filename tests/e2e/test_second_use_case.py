@@ -6,11 +6,9 @@ in a temporary folder and has its own servers on its own ports.
 """
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,9 +16,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from feature_repo.contracts.base import DataInterval
 from infra.clock import ReplayClock, from_microseconds
+from infra.database import reading
 from infra.local import airflow_server
 from infra.local.airflow import STAGES
 from infra.local.world import Disturbances, World
@@ -62,8 +62,8 @@ class Round:
         return self.root.python("-m", "feature_repo", command, OWNER, *arguments)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(self.root.settings.control_database)) as connection:
-            return connection.execute(query).fetchall()
+        with reading(self.root.settings.database) as connection:
+            return [tuple(row) for row in connection.execute(text(query))]
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_both_are_built_from_the_one_table_that_the_owner_ingested(played: Round
 
     assert int(weather.removesuffix(" rows")) > 0
     assert f"airport_rain {DataInterval(start=TRAINED_AT, end=ENDS_AT)}: " in played.outputs["build"]
-    assert sorted(path.name for path in (layers / "silver").iterdir()) == ["flights", "weather"]
+    assert sorted(path.name for path in (layers / "sources").iterdir()) == ["flights", "weather"]
     assert sorted(path.name for path in (layers / "reference").iterdir()) == [OWNER]
     assert played.rows("SELECT DISTINCT use_case, source FROM quality ORDER BY source") == [
         (OWNER, "flights"),

@@ -22,7 +22,7 @@ def two_days(year: dict[str, pa.Table]) -> dict[str, pa.Table]:
 
 @pytest.fixture
 def installation(tmp_path: Path, two_days: dict[str, pa.Table]) -> Path:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     for name, rows in two_days.items():
         landed.land(tmp_path, name, rows)
     return tmp_path

@@ -61,12 +61,12 @@ def land_hourly(root: Path, deliveries: dict[str, pa.Table], *, shuffled_with: i
 
 
 def make(root: Path, year: dict[str, pa.Table], *, shuffled_with: int | None = None) -> Path:
-    landed.write_references(root)
+    landed.set_up(root)
     deliveries = {name: with_late_rows(landed.between(rows, KNOWN_FROM, END)) for name, rows in year.items()}
     land_hourly(root, deliveries, shuffled_with=shuffled_with)
     for source in SOURCES:
         landed.ingest(root, source, DELIVERED)
-    build(TRANSFORMS, SOURCES, BUILT, data_dir=root)
+    build(TRANSFORMS, SOURCES, BUILT, lake=landed.lake_of(root))
     return root
 
 

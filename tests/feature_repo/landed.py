@@ -1,22 +1,31 @@
 """Real deliveries on a real landing folder, and how to look at a lake."""
 
-import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from sqlalchemy import delete
 
 from feature_repo import nycflights
 from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
+from feature_repo.lake import IntervalTable, change
 from feature_repo.landing import write_delivery
 from feature_repo.rules_sql import verdicts
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.use_cases.flight_delay import FLIGHTS, WEATHER
 from feature_repo.validation import Report
+from infra.database import migrate, writing
+from infra.database.schema import lake_snapshots
+from infra.lake import BRONZE, QUARANTINE, SILVER, Lake, Snapshot, source_group, use_case_group
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 OWNER = "flight_delay"
 SOURCES = {source.name: source for source in (FLIGHTS, WEATHER)}
@@ -28,6 +37,16 @@ def between(rows: pa.Table, start: datetime, end: datetime) -> pa.Table:
     times = rows[DELIVERED_AT]
     inside = pc.and_(pc.greater_equal(times, pa.scalar(start, times.type)), pc.less(times, pa.scalar(end, times.type)))
     return rows.filter(inside)
+
+
+def database_of(data_dir: Path) -> str:
+    return Settings(data_dir=data_dir).database
+
+
+def set_up(data_dir: Path) -> None:
+    """What `make setup` leaves for this layer: the database and the reference tables."""
+    migrate(database_of(data_dir))
+    write_references(data_dir)
 
 
 def write_references(data_dir: Path) -> None:
@@ -59,25 +78,75 @@ def put(rows: pa.Table, column: str, values: Iterable[object]) -> pa.Table:
     return rows.set_column(index, column, pa.array(all_values, rows.schema.field(column).type))
 
 
+def lake_of(data_dir: Path) -> Lake:
+    """Its lake, with a database that has the schema."""
+    settings = Settings(data_dir=data_dir)
+    migrate(settings.database)
+    return Lake(settings.root, settings.database)
+
+
 def ingest(data_dir: Path, source: str | Source = "flights", interval: DataInterval = TWO_DAYS) -> Report:
     """The real ingest, with the quick one of the two engines: `test_suite.py` holds them equal."""
     from feature_repo.ingest import ingest as ingest_interval
 
     declared = SOURCES[source] if isinstance(source, str) else source
-    control = data_dir / "control.db"
-    return ingest_interval(OWNER, declared, interval, data_dir=data_dir, control_database=control, engine=verdicts)
+    return ingest_interval(OWNER, declared, interval, lake=lake_of(data_dir), engine=verdicts)
 
 
-def digests(table: Path) -> dict[str, str]:
-    """SHA-256 of each partition, by day."""
-    files = sorted(table.glob("day=*/part.parquet"))
-    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+def snapshot(data_dir: Path, group: str) -> Snapshot:
+    """For folders that nothing else prunes: no lock is held on it."""
+    with lake_of(data_dir).open(group) as opened:
+        return opened
 
 
-def lake_digests(data_dir: Path, source: str = "flights") -> dict[str, dict[str, str]]:
-    layers = (lake.bronze, lake.silver, lake.quarantine)
-    return {layer.__name__: digests(layer(data_dir, source)) for layer in layers}
+def gold_of(data_dir: Path, use_case: str = "flight_delay") -> Snapshot:
+    return snapshot(data_dir, use_case_group(use_case))
 
 
-def read(table: Path) -> pa.Table:
-    return pa.concat_tables(pq.read_table(path, partitioning=None) for path in sorted(table.glob("day=*/part.parquet")))
+def feast_of(data_dir: Path) -> "FeatureStore":
+    """Feast on the newest gold; `offline.apply` must have run."""
+    from feature_repo.offline import open_feature_store
+
+    return open_feature_store(Settings(data_dir=data_dir), {"flight_delay": gold_of(data_dir)})
+
+
+def write_gold(data_dir: Path, table: str, rows: pa.Table, time: str, use_case: str = "flight_delay") -> None:
+    """Make `rows` all that the table has; `time` gives their day."""
+    ordered = rows.sort_by(time)
+    first, last = (ordered[time][index].as_py().astimezone(UTC) for index in (0, -1))
+    whole = DataInterval(start=first, end=last + timedelta(microseconds=1))
+    with change(lake_of(data_dir), use_case_group(use_case)) as changed:
+        changed.replace(IntervalTable(name=table, partitioned_by=time, interval_by=time), ordered, whole)
+
+
+def forget(root: Path, *groups: str) -> None:
+    """As if nothing had ever been written to the groups."""
+    with writing(lake_of(root).database) as connection:
+        for group in groups:
+            connection.execute(delete(lake_snapshots).where(lake_snapshots.c.table_group == group))
+
+
+def read(data_dir: Path, group: str, table: str) -> pa.Table:
+    """The table's rows as its group was last named; none of no column if it has no row."""
+    with lake_of(data_dir).open(group) as snapshot:
+        return snapshot.read(table)
+
+
+def silver(data_dir: Path, source: str = "flights") -> pa.Table:
+    return read(data_dir, source_group(source), SILVER)
+
+
+def quarantine(data_dir: Path, source: str = "flights") -> pa.Table:
+    return read(data_dir, source_group(source), QUARANTINE)
+
+
+def bronze(data_dir: Path, source: str = "flights") -> pa.Table:
+    return read(data_dir, source_group(source), BRONZE)
+
+
+def tables_of(data_dir: Path, source: str = "flights") -> dict[str, pa.Table]:
+    return {table: read(data_dir, source_group(source), table) for table in (BRONZE, SILVER, QUARANTINE)}
+
+
+def gold(data_dir: Path, table: str, use_case: str = "flight_delay") -> pa.Table:
+    return read(data_dir, use_case_group(use_case), table)

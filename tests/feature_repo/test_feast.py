@@ -26,7 +26,6 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value as FeastValue
 
 from feature_repo import offline, parity
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import ColumnType, FeatureViewContract, Value
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.prediction_log import DDL
@@ -34,13 +33,13 @@ from feature_repo.errors import ParityError
 from feature_repo.feast_layout import decode_key, decode_value, encode_key, encode_value
 from feature_repo.feast_stores import ARROW_TYPES
 from feature_repo.gold import build
-from feature_repo.lake import partitions
 from feature_repo.landing import write_delivery
 from feature_repo.materialize import materialize, rows_at
 from feature_repo.online_store import Key, OnlineStore, Row
 from feature_repo.transforms import PRELUDE
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
 from infra.clock import to_microseconds
+from infra.lake import view_table
 from infra.settings import Settings, child_environment
 from tests.feature_repo import flown, landed
 
@@ -55,17 +54,17 @@ def installed(blizzard: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = child_environment(Settings(data_dir=root))
     command = [str(Path(sys.executable).parent / "feast"), "-f", "feature_repo/feature_store.yaml", "apply"]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=300)
-    materialize(FLIGHT_DELAY, OnlineStore(root / "online_store.db", FLIGHT_DELAY), data_dir=root, now=NOW)
+    materialize(FLIGHT_DELAY, OnlineStore(root / "online_store.db", FLIGHT_DELAY), lake=landed.lake_of(root), now=NOW)
     return root
 
 
 @pytest.fixture(scope="module")
 def feast(installed: Path) -> FeatureStore:
-    return offline.open_feature_store(Settings(data_dir=installed))
+    return landed.feast_of(installed)
 
 
 def requests(root: Path) -> pa.Table:
-    return landed.read(lake.population(root, "flight_delay"))
+    return landed.gold(root, "population")
 
 
 @pytest.mark.parametrize("keys", [{"origin": "JFK"}, {"origin": "LGA", "carrier": "ÜA"}], ids=["one", "two"])
@@ -102,7 +101,7 @@ def ask(feast: FeatureStore, view: FeatureViewContract, keys: list[dict[str, str
 
 @pytest.mark.parametrize("view", FLIGHT_DELAY.views, ids=lambda view: view.name)
 def test_feasts_sdk_reads_what_we_wrote(feast: FeatureStore, installed: Path, view: FeatureViewContract) -> None:
-    rows = rows_at(view, installed, NOW)
+    rows = rows_at(view, landed.gold_of(installed), NOW)
     keys = [dict(zip(view.join_keys, key, strict=True)) for key in rows]
     assert len(rows) > 0
     assert ask(feast, view, keys) == [row.values for row in rows.values()]
@@ -129,7 +128,7 @@ def asof(root: Path, view: FeatureViewContract, rows: pa.Table) -> list[tuple[ob
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("asked", rows.append_column("number", pa.array(range(rows.num_rows))))
-    files = [str(path) for path in partitions(lake.feature_view(root, view.name))]
+    files = [str(path) for path in landed.gold_of(root).files(view_table(view.name))]
     keys = " AND ".join(f"asked.{key} = log.{key}" for key in view.join_keys)
     ttl = f"to_microseconds({view.ttl // timedelta(microseconds=1)})"
     alive = f"prediction_time < log.available_at + {ttl}"
@@ -187,15 +186,15 @@ def test_no_rows_and_rows_without_keys_are_joined_to_no_features(feast: FeatureS
 
 
 def test_a_view_that_never_had_a_row_is_joined_as_absent(year: dict[str, pa.Table], tmp_path: Path) -> None:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     write_delivery(tmp_path, "flights", flown.END, landed.between(year["flights"], flown.KNOWN_FROM, flown.END))
     landed.ingest(tmp_path, "flights", flown.DELIVERED)
-    assert build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=tmp_path)["origin_weather"] == 0
+    assert build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(tmp_path))["origin_weather"] == 0
     settings = Settings(data_dir=tmp_path)
     offline.apply(settings)
     rows = requests(tmp_path)
     rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
-    joined = offline.historical_features(offline.open_feature_store(settings), FLIGHT_DELAY, rows)
+    joined = offline.historical_features(landed.feast_of(settings.root), FLIGHT_DELAY, rows)
     weather = next(view for view in FLIGHT_DELAY.views if view.name == "origin_weather")
     assert all(joined[column.name].null_count == rows.num_rows for column in weather.columns)
     assert joined["origin_departures_today"].null_count < rows.num_rows
@@ -321,11 +320,11 @@ def test_a_leak_of_one_grid_step_is_found(installed: Path, blizzard: Path, log: 
     leaking = Path(shutil.copytree(blizzard, tmp_path / "data", symlinks=True))
     names = (PRELUDE, *TRANSFORMS.statements)
     texts = {name: TRANSFORMS.sql(name).replace("<= instant", "<= instant + INTERVAL 1 HOUR") for name in names}
-    build(replace(TRANSFORMS, texts=texts), SOURCES, flown.BUILT, data_dir=leaking)
+    build(replace(TRANSFORMS, texts=texts), SOURCES, flown.BUILT, lake=landed.lake_of(leaking))
     settings = Settings(data_dir=leaking)
     offline.apply(settings)
     answers = parity.sample(FLIGHT_DELAY, log, before=flown.END, number=200, seed=1)
-    report = parity.compare(FLIGHT_DELAY, offline.open_feature_store(settings), answers)
+    report = parity.compare(FLIGHT_DELAY, landed.feast_of(settings.root), answers)
     assert report.mismatched > 0
     assert 0 < len(report.examples) <= parity.MAX_EXAMPLES
 

@@ -31,7 +31,7 @@ from training.population import read_population
 def installed(root: Path) -> Path:
     """The online store as of NOW, and everything registered with Feast."""
     with closing(OnlineStore(root / "online_store.db", FLIGHT_DELAY)) as store:
-        materialize(FLIGHT_DELAY, store, data_dir=root, now=NOW)
+        materialize(FLIGHT_DELAY, store, lake=landed.lake_of(root), now=NOW)
     offline.apply(Settings(data_dir=root))
     return root
 
@@ -105,7 +105,7 @@ def test_the_registry_names_no_folder(original: Path) -> None:
     assert str(original.parent).encode() not in registry.read_bytes()
 
 
-@pytest.fixture(params=["class", "hive", "everything"])
+@pytest.fixture(params=["hive", "braces", "everything"])
 def named(request: pytest.FixtureRequest, blizzard: Path, tmp_path: Path) -> Path:
     """A copy whose folder has such a name, beside one that the name would match as a pattern."""
     copied(blizzard, tmp_path / DECOYS.get(request.param, "decoy") / "data")
@@ -121,17 +121,21 @@ def plain(blizzard: Path, tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 def joined(root: Path) -> pa.Table:
     rows = requests(root).slice(0, 200)
     rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
-    return offline.historical_features(offline.open_feature_store(Settings(data_dir=root)), FLIGHT_DELAY, rows)
+    return offline.historical_features(
+        landed.feast_of(root),
+        FLIGHT_DELAY,
+        rows,
+    )
 
 
 def test_everything_is_found_in_a_folder_of_any_name(named: Path, blizzard: Path, plain: pa.Table) -> None:
     before = digests(blizzard)
     for source in SOURCES:
         landed.ingest(named, source, flown.DELIVERED)
-    build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=named)
-    assert landed.lake_digests(named) == landed.lake_digests(blizzard)
+    build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(named))
+    assert landed.tables_of(named) == landed.tables_of(blizzard)
     assert joined(installed(named)).equals(plain)
-    assert len(read_population(named, FLIGHT_DELAY, now=flown.END).rows) > 0
+    assert len(read_population(landed.gold_of(named), FLIGHT_DELAY, now=flown.END).rows) > 0
     clock = flown.HandClock(NOW)
     assert OnlineFeatures(FLIGHT_DELAY, named / "online_store.db", clock).watermark() is not None
     assert digests(blizzard) == before

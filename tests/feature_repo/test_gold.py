@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.errors import TransformError
-from feature_repo.gold import build, by_day, load_silver
+from feature_repo.gold import build, load_silver
 from feature_repo.landing import write_delivery
 from feature_repo.microbatch import values_by_key
 from feature_repo.transforms import compute, grid, open_engine
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
+from infra.lake import Snapshot, source_group, use_case_group, view_table
 from tests.feature_repo import flown, landed
 
 TABLES = tuple(view.name for view in FLIGHT_DELAY.views)
@@ -31,31 +31,32 @@ def installed(blizzard: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(blizzard, tmp_path / "data", symlinks=True))
 
 
-def gold_tables(root: Path) -> dict[str, Path]:
-    views = {name: lake.feature_view(root, name) for name in TABLES}
-    return views | {"population": lake.population(root, "flight_delay"), "labels": lake.labels(root, "flight_delay")}
+def gold_tables(root: Path) -> dict[str, pa.Table]:
+    """Each table's rows, in order."""
+    views = {name: landed.gold(root, view_table(name)) for name in TABLES}
+    return views | {"population": landed.gold(root, "population"), "labels": landed.gold(root, "labels")}
 
 
-def gold_digests(root: Path) -> dict[str, dict[str, str]]:
-    return {name: landed.digests(path) for name, path in gold_tables(root).items()}
+def silver_of(root: Path) -> dict[str, Snapshot]:
+    return {source.name: landed.snapshot(root, source_group(source.name)) for source in SOURCES}
 
 
 def test_a_rerun_writes_the_same_bytes(installed: Path) -> None:
-    before = gold_digests(installed)
-    build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=installed)
-    assert gold_digests(installed) == before
+    before = gold_tables(installed)
+    build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(installed))
+    assert gold_tables(installed) == before
 
 
 def test_an_interval_in_parts_that_end_within_a_day_has_the_same_bytes(installed: Path) -> None:
-    before = gold_digests(installed)
+    before = gold_tables(installed)
     middle = flown.START + timedelta(hours=7)
     for start, end in ((flown.BUILT.start, middle), (middle, flown.BUILT.end), (flown.BUILT.start, middle)):
-        build(TRANSFORMS, SOURCES, DataInterval(start=start, end=end), data_dir=installed)
-    assert gold_digests(installed) == before
+        build(TRANSFORMS, SOURCES, DataInterval(start=start, end=end), lake=landed.lake_of(installed))
+    assert gold_tables(installed) == before
 
 
 def test_the_first_days_hour_by_hour_have_the_same_bytes_as_at_once(tmp_path: Path, year: dict[str, pa.Table]) -> None:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     delivered = DataInterval(start=NEW_YEAR.start - timedelta(days=1), end=NEW_YEAR.end)
     for name, rows in year.items():
         write_delivery(tmp_path, name, delivered.end, landed.between(rows, delivered.start, delivered.end))
@@ -63,62 +64,51 @@ def test_the_first_days_hour_by_hour_have_the_same_bytes_as_at_once(tmp_path: Pa
     written: dict[str, list[int]] = {}
     for start in grid(NEW_YEAR, flown.HOUR):
         hour = DataInterval(start=start, end=start + flown.HOUR)
-        for name, num_rows in build(TRANSFORMS, SOURCES, hour, data_dir=tmp_path).items():
+        for name, num_rows in build(TRANSFORMS, SOURCES, hour, lake=landed.lake_of(tmp_path)).items():
             written.setdefault(name, []).append(num_rows)
-    by_hour = gold_digests(tmp_path)
-    at_once = build(TRANSFORMS, SOURCES, NEW_YEAR, data_dir=tmp_path)
-    assert gold_digests(tmp_path) == by_hour
+    by_hour = gold_tables(tmp_path)
+    at_once = build(TRANSFORMS, SOURCES, NEW_YEAR, lake=landed.lake_of(tmp_path))
+    assert gold_tables(tmp_path) == by_hour
     assert at_once == {name: sum(numbers) for name, numbers in written.items()}
     assert 0 in written["labels"]
-    assert all(by_hour.values())
-
-
-@pytest.mark.parametrize("chunks", [0, 1, 3])
-def test_no_rows_have_no_day(chunks: int) -> None:
-    schema = pa.schema([("at", pa.timestamp("us", "UTC"))])
-    nothing = pa.RecordBatch.from_pylist([], schema)
-    assert by_day(pa.Table.from_batches([nothing] * chunks, schema), "at") == {}
+    assert all(rows.num_rows for rows in by_hour.values())
 
 
 def test_before_anything_is_delivered_a_build_writes_nothing_and_says_so(tmp_path: Path) -> None:
-    assert set(build(TRANSFORMS, SOURCES, NEW_YEAR, data_dir=tmp_path).values()) == {0}
-    assert not any(gold_digests(tmp_path).values())
+    assert set(build(TRANSFORMS, SOURCES, NEW_YEAR, lake=landed.lake_of(tmp_path)).values()) == {0}
+    assert not any(rows.num_rows for rows in gold_tables(tmp_path).values())
 
 
 def test_rows_that_went_are_removed_and_those_of_other_intervals_of_the_day_stay(installed: Path) -> None:
     hour = DataInterval(start=flown.START + 13 * flown.HOUR, end=flown.START + 14 * flown.HOUR)
-    rows = {name: landed.read(path) for name, path in gold_tables(installed).items()}
-    for source in SOURCES:
-        lake.silver(installed, source.name).unlink()
-    assert set(build(TRANSFORMS, SOURCES, hour, data_dir=installed).values()) == {0}
-    for name, path in gold_tables(installed).items():
+    rows = gold_tables(installed)
+    landed.forget(installed, *(source_group(source.name) for source in SOURCES))
+    assert set(build(TRANSFORMS, SOURCES, hour, lake=landed.lake_of(installed)).values()) == {0}
+    for name, left in gold_tables(installed).items():
         times = rows[name][TIME_OF.get(name, "instant")]
         others = pc.or_(
             pc.less(times, pa.scalar(hour.start, times.type)), pc.greater_equal(times, pa.scalar(hour.end, times.type))
         )
-        assert landed.read(path).equals(rows[name].filter(others)), name
-        assert landed.read(path).num_rows < rows[name].num_rows, name
-    assert set(build(TRANSFORMS, SOURCES, flown.BUILT, data_dir=installed).values()) == {0}
-    assert not any(gold_digests(installed).values())
+        assert left.equals(rows[name].filter(others)), name
+        assert left.num_rows < rows[name].num_rows, name
+    assert set(build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(installed)).values()) == {0}
+    assert not any(rows.num_rows for rows in gold_tables(installed).values())
 
 
 def test_rows_that_went_are_removed_though_they_were_available_days_later(installed: Path) -> None:
     hour = DataInterval(start=flown.START, end=flown.START + flown.HOUR)
     slow = replace(TRANSFORMS, contract=replace(FLIGHT_DELAY, lag=timedelta(days=2)))
-    for table in gold_tables(installed).values():
-        table.unlink()
-    shutil.rmtree(installed / "lake" / ".versions" / "flight_delay__gold")
-    assert all(build(slow, SOURCES, hour, data_dir=installed)[name] for name in TABLES)
-    for source in SOURCES:
-        lake.silver(installed, source.name).unlink()
-    build(slow, SOURCES, hour, data_dir=installed)
-    assert not any(gold_digests(installed).values())
+    landed.forget(installed, use_case_group("flight_delay"))
+    assert all(build(slow, SOURCES, hour, lake=landed.lake_of(installed))[name] for name in TABLES)
+    landed.forget(installed, *(source_group(source.name) for source in SOURCES))
+    build(slow, SOURCES, hour, lake=landed.lake_of(installed))
+    assert not any(rows.num_rows for rows in gold_tables(installed).values())
 
 
 def test_many_instants_at_once_and_each_alone_have_the_same_rows(blizzard: Path) -> None:
     interval = DataInterval(start=flown.START + timedelta(hours=14), end=flown.START + timedelta(hours=18))
     connection = open_engine(2)
-    load_silver(connection, TRANSFORMS, SOURCES, interval, blizzard)
+    load_silver(connection, TRANSFORMS, SOURCES, interval, silver_of(blizzard))
     together = compute(connection, TRANSFORMS, list(grid(interval, FLIGHT_DELAY.step)))
     for instant in grid(interval, FLIGHT_DELAY.step):
         alone = compute(connection, TRANSFORMS, [instant])
@@ -133,7 +123,7 @@ def test_what_is_delivered_later_changes_no_earlier_instant(blizzard: Path) -> N
     rows = []
     for end in (instant, flown.END):
         connection = open_engine(2)
-        load_silver(connection, TRANSFORMS, SOURCES, DataInterval(start=flown.START, end=end), blizzard)
+        load_silver(connection, TRANSFORMS, SOURCES, DataInterval(start=flown.START, end=end), silver_of(blizzard))
         found = compute(connection, TRANSFORMS, [instant])
         rows.append({view.name: values_by_key(view, found[view.name]) for view in FLIGHT_DELAY.views})
     assert rows[0] == rows[1]
@@ -141,7 +131,7 @@ def test_what_is_delivered_later_changes_no_earlier_instant(blizzard: Path) -> N
 
 def test_a_change_log_has_no_row_that_repeats_the_instant_before(blizzard: Path) -> None:
     for view in FLIGHT_DELAY.views:
-        log = landed.read(lake.feature_view(blizzard, view.name)).sort_by([("instant", "ascending")])
+        log = landed.gold(blizzard, view_table(view.name)).sort_by([("instant", "ascending")])
         last: dict[tuple[str, ...], tuple[object, ...]] = {}
         names = [column.name for column in view.columns]
         for row in log.to_pylist():
@@ -152,7 +142,7 @@ def test_a_change_log_has_no_row_that_repeats_the_instant_before(blizzard: Path)
 
 
 def test_cancelled_and_diverted_flights_are_labels_without_a_value(blizzard: Path) -> None:
-    labels = landed.read(lake.labels(blizzard, "flight_delay")).to_pylist()
+    labels = landed.gold(blizzard, "labels").to_pylist()
     outcomes = {row["outcome"] for row in labels}
     assert outcomes == {"arrived", "cancelled", "diverted"}
     assert all((row["label"] is None) == (row["outcome"] != "arrived") for row in labels)
@@ -162,4 +152,4 @@ def test_cancelled_and_diverted_flights_are_labels_without_a_value(blizzard: Pat
 def test_an_interval_off_the_grid_is_refused(blizzard: Path) -> None:
     askew = DataInterval(start=flown.START + timedelta(minutes=1), end=flown.END)
     with pytest.raises(TransformError, match="on the grid"):
-        build(TRANSFORMS, SOURCES, askew, data_dir=blizzard)
+        build(TRANSFORMS, SOURCES, askew, lake=landed.lake_of(blizzard))

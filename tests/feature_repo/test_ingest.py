@@ -3,71 +3,67 @@
 import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable
+from sqlalchemy import select
 
-from feature_repo.contracts import lake
+from feature_repo.chaos import no_chaos
+from feature_repo.contracts import lake as layout
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError, LakeBusyError
 from feature_repo.expectations import Severity, complete
+from feature_repo.ingest import ingest as ingest_interval
 from feature_repo.landing import write_delivery
+from feature_repo.rules_sql import verdicts
 from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
+from infra.database import reading, schema
+from infra.lake import SILVER, source_group
+from tests.feature_repo import landed
 from tests.feature_repo.landed import (
     OWNER,
     START,
     TWO_DAYS,
     between,
-    digests,
+    database_of,
     ingest,
-    lake_digests,
     land,
     put,
-    read,
+    set_up,
     shift,
-    write_references,
+    tables_of,
 )
 
 DAY = timedelta(days=1)
 FIRST_DAY = DataInterval(start=START, end=START + DAY)
 SECOND_DAY = DataInterval(start=START + DAY, end=START + 2 * DAY)
 LATER = DataInterval(start=TWO_DAYS.end, end=TWO_DAYS.end + DAY)
-POINTS = (
-    "validated",
-    "bronze_partition_written",
-    "silver_partition_written",
-    "quarantine_partition_written",
-    "staged",
-    "committed",
-)
-
-
-def silver(data_dir: Path) -> dict[str, str]:
-    return digests(lake.silver(data_dir, "flights"))
+POINTS = ("begun", "validated", "bronze_committed", "silver_committed", "quarantine_committed", "written", "named")
 
 
 def quality(data_dir: Path) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(data_dir / "control.db")) as connection:
-        query = (
-            "SELECT num_rows, num_quarantined, num_warned, score, failed, details FROM quality ORDER BY interval_start"
-        )
-        return connection.execute(query).fetchall()
+    columns = schema.quality.c
+    query = select(
+        *(columns.num_rows, columns.num_quarantined, columns.num_warned, columns.score, columns.failed, columns.details)
+    )
+    with reading(database_of(data_dir)) as connection:
+        return [tuple(row) for row in connection.execute(query.order_by(columns.interval_start))]
 
 
 def fresh(data_dir: Path, rows: pa.Table, every: timedelta = timedelta(hours=6)) -> Path:
     """An installation with the rows on its landing folder."""
-    write_references(data_dir)
+    set_up(data_dir)
     land(data_dir, "flights", rows, every)
     return data_dir
 
@@ -80,15 +76,15 @@ def test_bronze_is_what_was_delivered_and_silver_is_what_is_clean(
 ) -> None:
     report = ingest(installation)
     delivered = two_days["flights"].select(FLIGHTS.columns)
-    assert read(lake.bronze(installation, "flights")).num_rows == delivered.num_rows
+    assert landed.bronze(installation).num_rows == delivered.num_rows
     order = [(name, "ascending") for name in ("delivered_at", *FLIGHTS.key)]
-    assert read(lake.silver(installation, "flights")).equals(delivered.sort_by(order))
+    assert landed.silver(installation).equals(delivered.sort_by(order))
     assert (report.num_rows, report.num_quarantined, report.score) == (delivered.num_rows, 0, 1.0)
 
 
 def test_unknown_airports_and_aircraft_are_counted_and_kept(installation: Path) -> None:
     report = ingest(installation)
-    rows = read(lake.silver(installation, "flights"))
+    rows = landed.silver(installation)
     unlisted = pc.is_in(rows["destination"], pa.array(["BQN", "PSE", "SJU", "STT"]))
     assert report.rows_by_rule["referential:destination"] == pc.sum(unlisted).as_py() > 0
     assert report.rows_by_rule["referential:tail_number"] > 100
@@ -98,7 +94,7 @@ def test_unknown_airports_and_aircraft_are_counted_and_kept(installation: Path) 
 def test_a_bad_row_is_quarantined_with_rule_reason_and_value(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
     fresh(tmp_path, put(two_days["flights"], "origin", ["NEWARK", None]))
     report = ingest(tmp_path)
-    bad = read(lake.quarantine(tmp_path, "flights")).sort_by("rule").to_pylist()
+    bad = landed.quarantine(tmp_path).sort_by("rule").to_pylist()
     assert [(row["rule"], row["value"]) for row in bad] == [
         ("completeness:origin", "origin = absent"),
         ("format:origin", "origin = NEWARK"),
@@ -109,13 +105,13 @@ def test_a_bad_row_is_quarantined_with_rule_reason_and_value(tmp_path: Path, two
 
 
 def test_the_real_wind_of_1048_miles_per_hour_is_quarantined(tmp_path: Path, year: dict[str, pa.Table]) -> None:
-    write_references(tmp_path)
+    set_up(tmp_path)
     interval = DataInterval(
         start=datetime.fromisoformat("2013-02-12T00:00Z"), end=datetime.fromisoformat("2013-02-13T00:00Z")
     )
     write_delivery(tmp_path, "weather", interval.end, between(year["weather"], interval.start, interval.end))
     ingest(tmp_path, "weather", interval)
-    (bad,) = read(lake.quarantine(tmp_path, "weather")).to_pylist()
+    (bad,) = landed.quarantine(tmp_path, "weather").to_pylist()
     assert (bad["rule"], bad["value"]) == ("range:wind_speed", "wind_speed = 1048.36058")
 
 
@@ -138,9 +134,9 @@ def test_the_quality_of_an_interval_is_kept_and_replaced_by_a_rerun(
 
 def test_a_rerun_gives_the_same_bytes(installation: Path) -> None:
     ingest(installation)
-    before = lake_digests(installation)
+    before = tables_of(installation)
     ingest(installation)
-    assert lake_digests(installation) == before
+    assert tables_of(installation) == before
 
 
 def test_days_ingested_apart_give_the_bytes_of_days_ingested_together(
@@ -151,7 +147,7 @@ def test_days_ingested_apart_give_the_bytes_of_days_ingested_together(
     for start in range(0, 48, 16):  # 16 h: an interval that ends in the middle of a day
         part = DataInterval(start=START + timedelta(hours=start), end=START + timedelta(hours=start + 16))
         ingest(apart, interval=part)
-    assert lake_digests(apart) == lake_digests(together)
+    assert tables_of(apart) == tables_of(together)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -161,17 +157,17 @@ def test_events_out_of_order_give_the_same_silver(tmp_path: Path, two_days: dict
     ordered, shuffled = fresh(tmp_path / "a", rows), fresh(tmp_path / "b", rows.take(order), timedelta(hours=3))
     ingest(ordered)
     ingest(shuffled)
-    assert silver(shuffled) == silver(ordered)
+    assert landed.silver(shuffled) == landed.silver(ordered)
 
 
 def test_a_day_delivered_twice_at_once_is_there_once(installation: Path, two_days: dict[str, pa.Table]) -> None:
     ingest(installation)
-    before = silver(installation)
+    before = landed.silver(installation)
     write_delivery(installation, "flights", LATER.end, two_days["flights"])  # a replayed file: the same rows and times
     report = ingest(installation)
-    assert silver(installation) == before
+    assert landed.silver(installation) == before
     assert report.num_repeats == two_days["flights"].num_rows
-    assert read(lake.bronze(installation, "flights")).num_rows == 2 * two_days["flights"].num_rows
+    assert landed.bronze(installation).num_rows == 2 * two_days["flights"].num_rows
 
 
 def test_a_day_delivered_again_later_changes_nothing(
@@ -187,7 +183,7 @@ def test_a_day_delivered_again_later_changes_nothing(
     ingest(once, interval=LATER)
     report = ingest(twice, interval=LATER)
     assert report.num_repeats == 500
-    assert silver(twice) == silver(once)
+    assert landed.silver(twice) == landed.silver(once)
 
 
 def test_without_its_key_a_source_would_keep_the_repeats(installation: Path, two_days: dict[str, pa.Table]) -> None:
@@ -198,7 +194,7 @@ def test_without_its_key_a_source_would_keep_the_repeats(installation: Path, two
     write_delivery(installation, "flights", LATER.end, again)
     ingest(installation, blind)
     assert ingest(installation, blind, LATER).num_repeats == 0
-    assert read(lake.silver(installation, "flights")).num_rows == two_days["flights"].num_rows + 500
+    assert landed.silver(installation).num_rows == two_days["flights"].num_rows + 500
 
 
 def test_rows_two_days_late_are_kept_with_the_day_they_came_and_warned_about(
@@ -211,24 +207,25 @@ def test_rows_two_days_late_are_kept_with_the_day_they_came_and_warned_about(
     ingest(tmp_path)
     report = ingest(tmp_path, interval=LATER)
     assert (report.num_clean, report.rows_by_rule["freshness:event_time"]) == (300, 300)
-    assert list(silver(tmp_path)) == ["day=2013-02-08", "day=2013-02-09", "day=2013-02-10"]
+    with landed.lake_of(tmp_path).open(source_group("flights")) as snapshot:
+        assert [day.isoformat() for day in snapshot.days(SILVER)] == ["2013-02-08", "2013-02-09", "2013-02-10"]
 
 
 def test_another_value_for_a_key_is_quarantined_and_the_first_stays(
     installation: Path, two_days: dict[str, pa.Table]
 ) -> None:
     ingest(installation)
-    before = silver(installation)
+    before = landed.silver(installation)
     rows = two_days["flights"]
     other = put(rows.slice(0, 1), "destination", ["ZZZ"])
     write_delivery(
         installation, "flights", LATER.end, shift(pa.concat_tables([rows.slice(1, 99), other]), "delivered_at", 2 * DAY)
     )
     ingest(installation, interval=LATER)
-    (bad,) = read(lake.quarantine(installation, "flights")).to_pylist()
+    (bad,) = landed.quarantine(installation).to_pylist()
     first = rows["destination"][0].as_py()
     assert (bad["rule"], bad["value"]) == ("unique:key", f"destination = ZZZ, first {first}")
-    assert silver(installation) == before
+    assert landed.silver(installation) == before
 
 
 def test_a_corrected_row_is_taken_where_the_first_was_quarantined(
@@ -241,7 +238,7 @@ def test_a_corrected_row_is_taken_where_the_first_was_quarantined(
     ingest(tmp_path)
     report = ingest(tmp_path, interval=LATER)
     assert (report.num_clean, report.num_quarantined) == (1, 0)
-    assert read(lake.silver(tmp_path, "flights")).num_rows == rows.num_rows
+    assert landed.silver(tmp_path).num_rows == rows.num_rows
 
 
 def test_a_source_that_fell_silent_is_warned_about(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
@@ -265,7 +262,7 @@ def test_a_backfill_of_an_earlier_interval_names_the_later_ones_to_ingest_again(
     (warning,) = ingest(backfilled).warnings
     assert warning.startswith("500 later rows repeat these: ingest the intervals from 2013-02-10 00:0")
     ingest(backfilled, interval=LATER)
-    assert lake_digests(backfilled) == lake_digests(in_order)
+    assert tables_of(backfilled) == tables_of(in_order)
 
 
 # Killed, and beside another
@@ -278,10 +275,9 @@ from pathlib import Path
 from feature_repo.chaos import die_at
 from feature_repo.ingest import ingest
 from feature_repo.rules_sql import verdicts
-from tests.feature_repo.landed import SOURCES, TWO_DAYS
+from tests.feature_repo.landed import SOURCES, TWO_DAYS, lake_of
 root = Path({str(data_dir)!r})
-ingest("flight_delay", SOURCES["flights"], TWO_DAYS, data_dir=root, control_database=root / "control.db",
-    engine=verdicts, chaos=die_at({chaos!r}))
+ingest("flight_delay", SOURCES["flights"], TWO_DAYS, lake=lake_of(root), engine=verdicts, chaos=die_at({chaos!r}))
 """
     return [sys.executable, "-c", program]
 
@@ -294,28 +290,25 @@ def test_killed_at_any_point_the_lake_is_as_before_or_as_after_and_a_rerun_ends_
     clean, killed = fresh(tmp_path / "clean", rows), fresh(tmp_path / "killed", rows)
     ingest(clean)
     ingest(killed, interval=FIRST_DAY)
-    before, after = lake_digests(killed), lake_digests(clean)
+    before, after = tables_of(killed), tables_of(clean)
 
     ended = subprocess.run(ingest_command(killed, point), check=False, capture_output=True)
 
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
-    assert lake_digests(killed) == (after if point == "committed" else before)
+    assert tables_of(killed) == (after if point == "named" else before)
     ingest(killed)
-    assert lake_digests(killed) == after
+    assert tables_of(killed) == after
     assert [row[4] for row in quality(killed)] == [0, 0]
 
 
-def test_what_a_killed_ingest_had_staged_is_neither_the_state_before_nor_after(
+def test_what_a_killed_ingest_had_committed_is_there_for_who_opens_the_newest_version(
     tmp_path: Path, two_days: dict[str, pa.Table]
 ) -> None:
-    """The control of the test above: written straight into the lake, half an interval would have been there to read."""
-    clean, killed = fresh(tmp_path / "clean", two_days["flights"]), fresh(tmp_path / "killed", two_days["flights"])
-    ingest(clean)
-    subprocess.run(ingest_command(killed, "silver_partition_written"), check=False, capture_output=True)
-    staged = digests(killed / "lake" / ".versions" / "flights" / "staged" / "silver" / "flights")
-    assert staged
-    assert len(staged) < len(silver(clean))
-    assert silver(killed) == {}
+    """The control of the test above: read without the named versions, half an interval would have been there."""
+    killed = fresh(tmp_path / "killed", two_days["flights"])
+    subprocess.run(ingest_command(killed, "silver_committed"), check=False, capture_output=True)
+    assert DeltaTable(landed.lake_of(killed).folder(source_group("flights")) / SILVER).count()
+    assert landed.silver(killed).num_rows == 0
 
 
 def test_two_ingests_of_one_interval_at_once_give_one_result(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
@@ -324,30 +317,19 @@ def test_two_ingests_of_one_interval_at_once_give_one_result(tmp_path: Path, two
     command = ingest_command(both, "")
     running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
     ended = [(process.communicate()[1], process.returncode) for process in running]
-    assert any(code == 0 for _, code in ended)
-    assert all("LakeBusyError" in errors for errors, code in ended if code)
-    assert lake_digests(both) == lake_digests(alone)
+    assert [code for _, code in ended] == [0] * 4, ended
+    assert tables_of(both) == tables_of(alone)
 
 
 def test_the_loser_changes_nothing_and_is_not_recorded_as_a_bad_interval(installation: Path) -> None:
     def ingest_beside(point: str) -> None:
         if point == "validated":
-            with pytest.raises(LakeBusyError, match=r"flights: process \d+ is changing these tables"):
-                ingest(installation)
+            with pytest.raises(LakeBusyError, match=r"sources/flights: process \d+ holds it, waited 0 s; run"):
+                ingest_flights(chaos=no_chaos, wait=timedelta(0))
 
-    from feature_repo.ingest import ingest as ingest_interval
-    from feature_repo.rules_sql import verdicts
-
-    control = installation / "control.db"
-    ingest_interval(
-        "flight_delay",
-        FLIGHTS,
-        TWO_DAYS,
-        data_dir=installation,
-        control_database=control,
-        engine=verdicts,
-        chaos=ingest_beside,
-    )
+    lake = landed.lake_of(installation)
+    ingest_flights = partial(ingest_interval, "flight_delay", FLIGHTS, TWO_DAYS, lake=lake, engine=verdicts)
+    ingest_flights(chaos=ingest_beside)
     assert [row[4] for row in quality(installation)] == [0]
 
 
@@ -400,13 +382,13 @@ def test_a_poisoned_interval_is_refused_and_the_lake_unchanged(
     rows = two_days["flights"]
     fresh(tmp_path, between(rows, FIRST_DAY.start, FIRST_DAY.end))
     ingest(tmp_path, interval=FIRST_DAY)
-    before = lake_digests(tmp_path)
+    before = tables_of(tmp_path)
     write_delivery(tmp_path, "flights", SECOND_DAY.end, poison(between(rows, SECOND_DAY.start, SECOND_DAY.end)))
 
     with pytest.raises(IntervalRefusedError, match=POISONS[poison]):
         ingest(tmp_path, interval=SECOND_DAY)
 
-    assert lake_digests(tmp_path) == before
+    assert tables_of(tmp_path) == before
     failed, details = quality(tmp_path)[1][4:]
     assert failed == 1
     assert "The lake is unchanged. Have the source deliver the interval again" in json.loads(str(details))["reason"]
@@ -422,16 +404,16 @@ def test_without_expectations_and_key_the_same_poison_reaches_silver(
     rows = poison(two_days["flights"])
     fresh(tmp_path, rows, timedelta(days=2))
     ingest(tmp_path, replace(FLIGHTS, key=key, expectations=required))
-    assert read(lake.silver(tmp_path, "flights")).num_rows == rows.num_rows
+    assert landed.silver(tmp_path).num_rows == rows.num_rows
 
 
 def test_an_empty_interval_fails_and_says_what_to_do(installation: Path) -> None:
     ingest(installation)
-    before = lake_digests(installation)
+    before = tables_of(installation)
     sentence = r"flights delivered nothing in \[2013-02-10.*2013-02-11.*\); expected at least one row: see whether"
     with pytest.raises(IntervalRefusedError, match=sentence):
         ingest(installation, interval=LATER)
-    assert lake_digests(installation) == before
+    assert tables_of(installation) == before
 
 
 @pytest.mark.parametrize("typeless", [False, True])
@@ -439,12 +421,12 @@ def test_a_delivery_without_rows_is_an_interval_without_rows(installation: Path,
     types = dict.fromkeys(FLIGHTS.columns, pa.null()) if typeless else {}
     nothing = pa.schema([(name, types.get(name, FLIGHTS.schema.field(name).type)) for name in FLIGHTS.columns])
     ingest(installation)
-    before = lake_digests(installation)
+    before = tables_of(installation)
     write_delivery(installation, "flights", LATER.end, nothing.empty_table())
     with pytest.raises(IntervalRefusedError, match="flights delivered nothing in"):
         ingest(installation, interval=LATER)
     ingest(installation, interval=DataInterval(start=START, end=LATER.end))
-    assert lake_digests(installation) == before
+    assert tables_of(installation) == before
 
 
 @pytest.mark.parametrize("number", [1, 3])
@@ -453,14 +435,18 @@ def test_an_interval_of_which_no_row_is_clean_leaves_silver_without_a_file(tmp_p
     tolerant = replace(FLIGHTS, max_quarantined_share=1.0)
     report = ingest(tmp_path, tolerant)
     assert (report.num_rows, report.num_clean, report.num_quarantined, report.score) == (number, 0, number, 0.0)
-    assert silver(tmp_path) == {}
+    assert landed.silver(tmp_path).num_rows == 0
     assert ingest(tmp_path, tolerant) == report
 
 
 def test_a_source_of_which_every_column_is_key_has_repeats_and_no_differences(tmp_path: Path) -> None:
     required = complete(Severity.FAIL, "names nothing", "day place")
-    source = Source(name="flights", types=columns(string="day place"), key=("day", "place"), expectations=required)
-    fresh(tmp_path, pa.Table.from_pylist([{"day": "", "place": "", "delivered_at": START}] * 2, schema=source.schema))
+    source = Source(
+        name="flights", types=columns(string="place", timestamp="day"), key=("day", "place"), expectations=required
+    )
+    fresh(
+        tmp_path, pa.Table.from_pylist([{"day": START, "place": "", "delivered_at": START}] * 2, schema=source.schema)
+    )
     report = ingest(tmp_path, source)
     assert (report.num_clean, report.num_repeats, report.num_quarantined) == (1, 1, 0)
 
@@ -468,23 +454,23 @@ def test_a_source_of_which_every_column_is_key_has_repeats_and_no_differences(tm
 def test_a_value_that_is_empty_is_not_shown_as_absent(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
     fresh(tmp_path, put(two_days["flights"], "origin", [""]))
     ingest(tmp_path)
-    (bad,) = read(lake.quarantine(tmp_path, "flights")).to_pylist()
+    (bad,) = landed.quarantine(tmp_path).to_pylist()
     assert (bad["rule"], bad["value"]) == ("format:origin", 'origin = ""')
 
 
 def test_a_corrupt_file_fails_the_interval_and_the_lake_is_unchanged(installation: Path) -> None:
     ingest(installation, interval=FIRST_DAY)
-    before = lake_digests(installation)
-    newest = max(lake.landing(installation, "flights").iterdir())
+    before = tables_of(installation)
+    newest = max(layout.landing(installation, "flights").iterdir())
     newest.write_bytes(newest.read_bytes()[:1000])
     with pytest.raises(DeliveryError, match=rf"{newest.name} cannot be read"):
         ingest(installation, interval=SECOND_DAY)
-    assert lake_digests(installation) == before
+    assert tables_of(installation) == before
     assert [row[4] for row in quality(installation)] == [0, 1]
 
 
 def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path) -> None:
-    lake.reference(installation, OWNER, "planes").unlink()
+    layout.reference(installation, OWNER, "planes").unlink()
     with pytest.raises(
         FeatureRepoError, match=r"no reference table .*planes\.parquet; run `python -m feature_repo reference"
     ):
@@ -502,7 +488,7 @@ def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path)
 def test_a_reference_table_without_what_a_rule_compares_with_is_named(
     installation: Path, columns_of: Callable[[pa.Table], dict[str, pa.Array]], says: str
 ) -> None:
-    path = lake.reference(installation, OWNER, "airports")
+    path = layout.reference(installation, OWNER, "airports")
     pq.write_table(pa.table(columns_of(pq.read_table(path))), path)
     with pytest.raises(
         FeatureRepoError, match=rf"referential:\w+ compares with column airport of .*, which {says}; decl"
@@ -511,7 +497,7 @@ def test_a_reference_table_without_what_a_rule_compares_with_is_named(
 
 
 def test_an_empty_reference_table_has_nothing_listed(installation: Path) -> None:
-    path = lake.reference(installation, OWNER, "airports")
+    path = layout.reference(installation, OWNER, "airports")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     report = ingest(installation)
     assert report.rows_by_rule["referential:origin"] == report.num_rows == report.num_clean

@@ -1,184 +1,352 @@
+"""What a change of several tables is to those who read them, whatever befalls it; each defence has a control."""
+
 import shutil
-from datetime import date
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
-from feature_repo.chaos import no_chaos
-from feature_repo.contracts import lake as paths
-from feature_repo.errors import LakeBusyError, LakeCopyError
-from feature_repo.lake import Transaction, partition, partitions, snapshot, transaction
-from tests.feature_repo.landed import digests
+from feature_repo.chaos import Chaos, no_chaos
+from feature_repo.contracts.base import DataInterval
+from feature_repo.errors import LakeBusyError, LakeWriteError
+from feature_repo.lake import Change, IntervalTable, change
+from infra.lake import DAY, Lake, LakeError, Snapshot
+from tests.feature_repo.landed import lake_of, snapshot
 
-MONDAY, TUESDAY = date(2013, 2, 4), date(2013, 2, 5)
-
-
-def rows(*values: int) -> pa.Table:
-    return pa.table({"value": pa.array(values, pa.int64())})
-
-
-def tables(data_dir: Path) -> list[Path]:
-    return [paths.silver(data_dir, "s"), paths.quarantine(data_dir, "s")]
-
-
-def commit(data_dir: Path, **values_by_day: tuple[int, ...]) -> None:
-    days = {"monday": MONDAY, "tuesday": TUESDAY}
-    with transaction(data_dir, "s", tables(data_dir)) as change:
-        for name, values in values_by_day.items():
-            change.write(tables(data_dir)[0], days[name], rows(*values))
+GROUP = "sources/s"
+MONDAY, TUESDAY = datetime(2013, 2, 4, tzinfo=UTC), datetime(2013, 2, 5, tzinfo=UTC)
+ONE_DAY, NOON = timedelta(days=1), timedelta(hours=12)
+BOTH_DAYS = DataInterval(start=MONDAY, end=MONDAY + 2 * ONE_DAY)
+TABLES = tuple(IntervalTable(name=name, partitioned_by="at", interval_by="at") for name in ("silver", "views/v"))
+POINTS = [
+    f"{table.name}_{step}" for table in TABLES for step in ("opened", "answered", "committed")
+] + ["begun", "written"]  # fmt: skip
 
 
-def values(table: Path) -> list[int]:
-    """Raises FileNotFoundError if the version read was removed meanwhile."""
-    files = partitions(table)
-    if not files:
-        raise FileNotFoundError(table)
-    return [value for path in files for value in pq.read_table(path, partitioning=None)["value"].to_pylist()]
+def rows(*hours: datetime, value: int) -> pa.Table:
+    return pa.table({"at": pa.array(hours, pa.timestamp("us", "UTC")), "value": pa.array([value] * len(hours))})
 
 
-def test_a_day_that_was_not_written_stays_as_it_was(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,), tuesday=(2,))
-    commit(tmp_path, tuesday=(3,))
-    assert values(paths.silver(tmp_path, "s")) == [1, 3]
+def put(changed: Change, interval: DataInterval, value: int) -> None:
+    """Into each table, at the interval's first instant and at noon of each of its days."""
+    days = [interval.start + number * ONE_DAY for number in range(-(-(interval.end - interval.start) // ONE_DAY))]
+    for table in TABLES:
+        changed.replace(table, rows(*(moment for day in days for moment in (day, day + NOON)), value=value), interval)
 
 
-def test_a_day_written_without_rows_is_gone(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,), tuesday=(2,))
-    commit(tmp_path, monday=())
-    assert values(paths.silver(tmp_path, "s")) == [2]
+def commit(lake: Lake, value: int, day: datetime = MONDAY, chaos: Chaos = no_chaos) -> None:
+    interval = DataInterval(start=day, end=day + ONE_DAY)
+    with change(lake, GROUP, chaos) as changed:
+        put(changed, interval, value)
 
 
-def test_the_contract_s_paths_lead_to_the_newest_version(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,))
-    commit(tmp_path, monday=(2,))
-    path = partition(paths.silver(tmp_path, "s"), MONDAY)
-    assert path == tmp_path / "lake" / "silver" / "s" / "day=2013-02-04" / "part.parquet"
-    assert pq.read_table(path, partitioning=None)["value"].to_pylist() == [2]
+def values(opened: Snapshot) -> list[int]:
+    """By row of the first table; the second one has the same."""
+    first, second = (opened.read(table.name)["value"].to_pylist() for table in TABLES)
+    assert first == second
+    return list(first)
 
 
-def test_a_data_folder_that_was_moved_still_works(tmp_path: Path) -> None:
-    commit(tmp_path / "here", monday=(1,))
+def seen(lake: Lake) -> list[int]:
+    with lake.open(GROUP) as opened:
+        return values(opened) if opened.versions else []
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return lake_of(tmp_path)
+
+
+# What a change is
+
+
+def test_a_day_that_was_not_written_stays_as_it_was(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    commit(lake, 2, TUESDAY)
+    commit(lake, 3, TUESDAY)
+    assert seen(lake) == [1, 1, 3, 3]
+
+
+def test_an_interval_without_rows_is_gone_and_those_of_its_day_stay(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    with change(lake, GROUP) as changed:
+        for table in TABLES:
+            changed.replace(table, rows(value=0), DataInterval(start=MONDAY + NOON, end=TUESDAY))
+    assert seen(lake) == [1]
+
+
+def test_rows_of_other_intervals_of_the_first_and_the_last_day_stay_in_order(lake: Lake) -> None:
+    with change(lake, GROUP) as changed:
+        put(changed, BOTH_DAYS, 1)
+    middle = DataInterval(start=MONDAY + NOON, end=TUESDAY + NOON)
+    with change(lake, GROUP) as changed:
+        for table in TABLES:
+            changed.replace(table, rows(MONDAY + NOON, TUESDAY, value=2), middle)
+    assert seen(lake) == [1, 2, 2, 1]
+
+
+def test_many_rows_of_many_days_keep_their_order(lake: Lake) -> None:
+    """The library writes what comes in several chunks in any order: ours are one."""
+    start, number = MONDAY, 300_000
+    interval = DataInterval(start=start, end=start + number * timedelta(seconds=10))
+    at = pa.array([start + index * timedelta(seconds=10) for index in range(number)], pa.timestamp("us", "UTC"))
+    whole = pa.table({"at": at, "value": pa.array(range(number))})
+    parts = pa.concat_tables([whole.slice(begin, 1000) for begin in range(0, number, 1000)])
+    for _ in range(2):
+        with change(lake, GROUP) as changed:
+            changed.replace(TABLES[0], parts, interval)
+        assert snapshot(lake.root, GROUP).read("silver").equals(whole)
+
+
+def test_a_column_that_came_later_is_absent_from_the_days_before(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    wider = rows(TUESDAY, value=2).append_column("new", pa.array(["x"]))
+    with change(lake, GROUP) as changed:
+        changed.replace(TABLES[0], wider, DataInterval(start=TUESDAY, end=TUESDAY + ONE_DAY))
+    assert snapshot(lake.root, GROUP).read("silver")["new"].to_pylist() == [None, None, "x"]
+
+
+def test_a_column_of_another_type_is_refused_with_a_sentence_and_nothing_changed(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    other = rows(MONDAY, value=2).set_column(1, "value", pa.array(["two"]))
+    refused = pytest.raises(LakeWriteError, match=r"s/silver: column value is int64 there and string now")
+    with refused, change(lake, GROUP) as changed:
+        changed.replace(TABLES[0], other, DataInterval(start=MONDAY, end=TUESDAY))
+    assert seen(lake) == [1, 1]
+
+
+def test_files_carry_the_bounds_of_what_they_are_found_by(lake: Lake) -> None:
+    table = IntervalTable(name="silver", partitioned_by="at", interval_by="at", bounds=("value",))
+    with change(lake, GROUP) as changed:
+        changed.replace(table, rows(MONDAY, value=7), DataInterval(start=MONDAY, end=TUESDAY))
+    added = snapshot(lake.root, GROUP).added("silver")
+    assert added["min.value"].to_pylist() == added["max.value"].to_pylist() == [7]
+
+
+def test_a_lake_of_a_folder_that_was_moved_is_read_and_written(tmp_path: Path) -> None:
+    commit(lake_of(tmp_path / "here"), 1)
     (tmp_path / "here").rename(tmp_path / "there")
-    assert values(paths.silver(tmp_path / "there", "s")) == [1]
+    commit(lake_of(tmp_path / "there"), 2, TUESDAY)
+    assert seen(lake_of(tmp_path / "there")) == [1, 1, 2, 2]
 
 
-def fail_halfway(data_dir: Path) -> None:
-    with transaction(data_dir, "s", tables(data_dir)) as change:
-        change.write(tables(data_dir)[0], MONDAY, rows(9))
-        change.write(tables(data_dir)[0], TUESDAY, rows(1 // 0))
+@pytest.mark.parametrize("name", ["[a]", "a|b", "100%41", "a^b"])
+def test_a_folder_that_the_library_misreads_is_refused_with_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"no lake can lie in a folder with .* in its path"):
+        Lake(tmp_path / name, "sqlite:///x")
 
 
-def test_an_error_leaves_everything_as_it_was(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,))
-    before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ZeroDivisionError):
-        fail_halfway(tmp_path)
-    assert values(paths.silver(tmp_path, "s")) == [1]
-    assert sorted(tmp_path.rglob("*")) == before
+# What readers see
 
 
-def test_a_reader_s_snapshot_holds_the_same_bytes_through_the_next_commit(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,), tuesday=(2,))
-    seen = snapshot(paths.silver(tmp_path, "s"))
-    before = digests(seen)
-    commit(tmp_path, monday=(3,), tuesday=(4,))
-    assert digests(seen) == before
-    assert values(paths.silver(tmp_path, "s")) == [3, 4]
+def test_a_reader_keeps_its_rows_over_ten_commits(lake: Lake) -> None:
+    commit(lake, 0)
+    with lake.open(GROUP) as opened:
+        for number in range(1, 11):
+            commit(lake, number)
+        assert values(opened) == [0, 0]
+    assert seen(lake) == [10, 10]
 
 
-def test_a_reader_sees_the_version_before_or_after_never_between(tmp_path: Path) -> None:
-    silver = paths.silver(tmp_path, "s")
-    commit(tmp_path, monday=(0,), tuesday=(0,))
-    seen: list[list[int]] = []
+def test_a_reader_sees_the_change_before_or_after_never_between(lake: Lake) -> None:
+    commit(lake, 0)
+    found: list[list[int]] = []
     started = Barrier(2)
 
     def read_on() -> None:
         started.wait()
-        while not seen or seen[-1][0] < 60:
-            try:
-                seen.append(values(silver))
-            except FileNotFoundError:  # two commits passed during one read; no interval's ingest is that quick
-                continue
+        while not found or found[-1][0] < 40:
+            found.append(seen(lake))
 
     reader = Thread(target=read_on)
     reader.start()
     started.wait()
-    for number in range(1, 61):
-        commit(tmp_path, monday=(number,), tuesday=(number,))
+    for number in range(1, 41):
+        commit(lake, number)
     reader.join()
-    assert all(monday == tuesday for monday, tuesday in seen)
-    assert len({monday for monday, _ in seen}) > 3
+    assert all(len({*each}) == 1 for each in found)
+    assert len({each[0] for each in found}) > 3
 
 
-def test_old_versions_do_not_pile_up(tmp_path: Path) -> None:
-    for number in range(5):
-        commit(tmp_path, monday=(number,))
-    versions = sorted(path.name for path in (tmp_path / "lake" / ".versions" / "s").glob("[0-9]*"))
-    assert versions == ["000004", "000005"]
+def test_an_error_leaves_what_readers_see_and_the_next_change_does_not_publish_its_half(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+
+    def fail(point: str) -> None:
+        if point == "silver_committed":
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        commit(lake, 9, TUESDAY, fail)
+    assert seen(lake) == [1, 1]
+    commit(lake, 2, MONDAY)
+    assert seen(lake) == [2, 2]
 
 
-def test_an_unchanged_day_takes_no_space_twice(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,), tuesday=(2,))
-    before = partition(snapshot(paths.silver(tmp_path, "s")), MONDAY)
-    commit(tmp_path, tuesday=(3,))
-    after = partition(snapshot(paths.silver(tmp_path, "s")), MONDAY)
-    assert before != after
-    assert before.samefile(after)
+# Killed
 
 
-def test_a_second_writer_is_kept_out_and_told_who_is_writing(tmp_path: Path) -> None:
-    with transaction(tmp_path, "s", tables(tmp_path)) as first:
-        with pytest.raises(LakeBusyError, match=r"s: process \d+ is changing these tables; run this again when"):
-            commit(tmp_path, tuesday=(2,))
-        first.write(tables(tmp_path)[0], MONDAY, rows(1))
-    commit(tmp_path, tuesday=(2,))
-    assert values(paths.silver(tmp_path, "s")) == [1, 2]
+def write_command(root: Path, value: int, day: datetime, point: str) -> list[str]:
+    program = (
+        "import sys; from datetime import datetime; from pathlib import Path\n"
+        "from feature_repo.chaos import die_at\n"
+        "from tests.feature_repo.test_lake import commit, lake_of\n"
+        "root, value, day, point = sys.argv[1:]\n"
+        "commit(lake_of(Path(root)), int(value), datetime.fromisoformat(day), die_at(point))\n"
+    )
+    return [sys.executable, "-c", program, str(root), str(value), day.isoformat(), point]
 
 
-def test_without_the_lock_the_second_writer_would_destroy_the_first_s_work(tmp_path: Path) -> None:
-    """The control of the test above: the same two changes, with nobody kept out."""
-    lake_dir, group = tmp_path / "lake", tables(tmp_path)
-    commit(tmp_path, monday=(0,))
-    first = Transaction(lake_dir, "s", group, no_chaos)
-    second = Transaction(lake_dir, "s", group, no_chaos)
-    first.write(group[0], MONDAY, rows(1))
-    second.write(group[0], TUESDAY, rows(2))
-    first.commit()
-    assert values(group[0]) == [1, 2], "a row of a change that never committed is there for all to read"
+@pytest.mark.parametrize("first", [True, False], ids=["first change", "later change"])
+@pytest.mark.parametrize("point", POINTS)
+def test_killed_at_any_point_nothing_is_visible_then_or_after_another_interval(
+    lake: Lake, point: str, first: bool
+) -> None:
+    before = [] if first else [1, 1]
+    if not first:
+        commit(lake, 1, MONDAY)
+    ended = subprocess.run(write_command(lake.root, 9, TUESDAY, point), check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert seen(lake) == before
+
+    commit(lake, 2, MONDAY - ONE_DAY)
+
+    assert seen(lake) == [2, 2, *before]
 
 
-def test_another_group_is_not_kept_waiting(tmp_path: Path) -> None:
-    other = [paths.silver(tmp_path, "t")]
-    with transaction(tmp_path, "s", tables(tmp_path)), transaction(tmp_path, "t", other) as change:
-        change.write(other[0], MONDAY, rows(1))
-    assert values(other[0]) == [1]
+def test_killed_after_the_naming_all_of_it_is_visible(lake: Lake) -> None:
+    ended = subprocess.run(write_command(lake.root, 9, TUESDAY, "named"), check=False, capture_output=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert seen(lake) == [9, 9]
 
 
-def test_a_copy_that_followed_the_links_can_be_read_and_is_not_written_to(tmp_path: Path) -> None:
-    commit(tmp_path / "original", monday=(1,))
-    commit(tmp_path / "original", tuesday=(2,))
-    copy = Path(shutil.copytree(tmp_path / "original", tmp_path / "copy"))
-    files = {str(path.relative_to(copy)) for path in copy.rglob("*")}
-
-    with pytest.raises(LakeCopyError, match="copy it again with `cp -a`"):
-        commit(copy, monday=(3,))
-
-    assert {str(path.relative_to(copy)) for path in copy.rglob("*")} == files
-    assert values(paths.silver(copy, "s")) == [1, 2]
+def test_killed_while_it_restores_the_next_one_restores(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    for value, point in ((8, "silver_committed"), (9, "silver_restored")):
+        ended = subprocess.run(write_command(lake.root, value, TUESDAY, point), check=False, capture_output=True)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    commit(lake, 2, MONDAY - ONE_DAY)
+    assert seen(lake) == [2, 2, 1, 1]
 
 
-def test_a_lake_that_has_lost_its_link_loses_nothing_more(tmp_path: Path) -> None:
-    commit(tmp_path, monday=(1,))
-    commit(tmp_path, tuesday=(2,))
-    current = tmp_path / "lake" / ".versions" / "s" / "current"
-    target = current.readlink()
-    current.unlink()
+# Lost answers and lost races
 
-    with pytest.raises(LakeCopyError, match="current is no link any more"):
-        commit(tmp_path, monday=(3,))
 
-    current.symlink_to(target)
-    assert values(paths.silver(tmp_path, "s")) == [1, 2]
+def at(chosen: str, act: Callable[[], None], *, times: int = 1) -> Chaos:
+    """Do `act` the first times that the point is reached."""
+    left = [times]
+
+    def strike(point: str) -> None:
+        if point == chosen and left[0]:
+            left[0] -= 1
+            act()
+
+    return strike
+
+
+def lose_the_answer() -> None:
+    raise CommitFailedError("the answer did not come")
+
+
+def test_a_commit_whose_answer_was_lost_is_not_made_twice(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    commit(lake, 2, TUESDAY, at("silver_answered", lose_the_answer))
+    assert seen(lake) == [1, 1, 2, 2]
+    assert snapshot(lake.root, GROUP).versions == {"silver": 1, "views/v": 1}
+
+
+def test_a_commit_that_did_not_land_is_made_again(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    commit(lake, 2, TUESDAY, at("silver_opened", lose_the_answer))
+    assert seen(lake) == [1, 1, 2, 2]
+
+
+def test_an_attempt_before_is_not_taken_for_this_one(lake: Lake) -> None:
+    """The killed one's commit landed with its own number; this one's never does before it was made."""
+    commit(lake, 1, MONDAY)
+    subprocess.run(write_command(lake.root, 9, TUESDAY, "silver_committed"), check=False, capture_output=True)
+    commit(lake, 2, TUESDAY, at("silver_opened", lose_the_answer))
+    assert seen(lake) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("day", [MONDAY, MONDAY - ONE_DAY], ids=["the same day", "another day"])
+def test_a_race_lost_to_another_program_is_run_again_from_the_named_version(lake: Lake, day: datetime) -> None:
+    commit(lake, 1, MONDAY)
+
+    def write_beside() -> None:
+        beside = rows(day, value=7).append_column(DAY, pa.array([day.date()]))
+        write_deltalake(lake.folder(GROUP) / "silver", beside, mode="append")
+
+    commit(lake, 2, MONDAY, at("silver_opened", write_beside))
+    assert seen(lake) == [2, 2]
+
+
+def test_races_that_are_always_lost_end_with_a_sentence_and_nothing_changed(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    with pytest.raises(LakeWriteError, match=r"silver: 5 commits failed, the last with: the answer did not come"):
+        commit(lake, 2, MONDAY, at("silver_opened", lose_the_answer, times=9))
+    assert seen(lake) == [1, 1]
+
+
+# Beside others
+
+
+def test_a_second_writer_waits_and_after_its_deadline_is_told_who_writes(lake: Lake) -> None:
+    with change(lake, GROUP) as first:
+        busy = pytest.raises(LakeBusyError, match=r"sources/s: process \d+ holds it, waited 0.1 s; run this again")
+        with busy, change(lake, GROUP, wait=timedelta(seconds=0.1)):
+            pass
+        put(first, BOTH_DAYS, 1)
+    commit(lake, 2, TUESDAY)
+    assert seen(lake) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_writers_at_once_leave_the_rows_of_one_after_the_other(lake: Lake, number: int) -> None:
+    days = [MONDAY + index * ONE_DAY for index in range(number)]
+    running = [
+        subprocess.Popen(write_command(lake.root, index, day, ""), stderr=subprocess.PIPE, text=True)
+        for index, day in enumerate(days)
+    ]
+    ended = [(process.communicate()[1], process.returncode) for process in running]
+    assert [code for _, code in ended] == [0] * number, ended
+    assert seen(lake) == [index for index in range(number) for _ in range(2)]
+
+
+def test_without_the_lock_the_second_writer_undoes_what_the_first_has_committed(lake: Lake) -> None:
+    """The control of the tests above: the same two changes, with nobody kept out."""
+    commit(lake, 0, MONDAY)
+    base = snapshot(lake.root, GROUP)
+    first, second = Change(base, 101, no_chaos), Change(base, 102, no_chaos)
+    put(first, DataInterval(start=MONDAY, end=TUESDAY), 1)
+    put(second, DataInterval(start=TUESDAY, end=TUESDAY + ONE_DAY), 2)
+    newest = Snapshot(
+        base.folder, GROUP, 9, {table: DeltaTable(base.folder / table).version() for table in base.versions}
+    )
+    assert values(newest) == [0, 0, 2, 2], "the first one's rows are nowhere"
+
+
+def test_another_group_is_not_kept_waiting(lake: Lake) -> None:
+    with change(lake, GROUP), change(lake, "sources/t", wait=timedelta(0)) as other:
+        other.replace(TABLES[0], rows(MONDAY, value=1), DataInterval(start=MONDAY, end=TUESDAY))
+    assert snapshot(lake.root, "sources/t").days("silver") == [date(2013, 2, 4)]
+
+
+# A folder and a database of different copies
+
+
+def test_tables_that_are_older_than_the_database_are_named_and_left_alone(lake: Lake, tmp_path: Path) -> None:
+    commit(lake, 1, MONDAY)
+    shutil.copytree(lake.folder(GROUP), tmp_path / "older")
+    commit(lake, 2, MONDAY)
+    shutil.rmtree(lake.folder(GROUP))
+    shutil.copytree(tmp_path / "older", lake.folder(GROUP))
+    with pytest.raises(LakeError, match=r"names version 1, which is not there; .*different copies"):
+        commit(lake, 3, MONDAY)

@@ -12,10 +12,25 @@ from typer.testing import CliRunner, Result
 from feature_repo.__main__ import app
 from feature_repo.contracts import lake
 from feature_repo.errors import IntervalRefusedError, NothingToDoError, ParityError, ReferenceMissingError
+from infra.database import migrate
 from infra.settings import Settings, child_environment
-from tests.feature_repo.landed import START, TWO_DAYS, ingest, lake_digests, land, write_references
+from tests.feature_repo.landed import (
+    START,
+    TWO_DAYS,
+    ingest,
+    land,
+    set_up,
+    silver,
+    tables_of,
+)
 
 INTERVAL = ("--start", START.isoformat(), "--end", TWO_DAYS.end.isoformat())
+
+
+def made(data_dir: Path) -> Path:
+    """The folder, with a database as `make setup` leaves it."""
+    migrate(Settings(data_dir=data_dir).database)
+    return data_dir
 
 
 def invoked(data_dir: Path, *arguments: str) -> Result:
@@ -41,7 +56,7 @@ def command(data_dir: Path, *arguments: str, chaos: str = "") -> subprocess.Comp
 def test_a_mistake_ends_with_1_and_one_line_that_says_what_to_do(
     tmp_path: Path, arguments: tuple[str, ...], sentence: str
 ) -> None:
-    ended = command(tmp_path, *arguments, *INTERVAL)
+    ended = command(made(tmp_path), *arguments, *INTERVAL)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.count("\n") == 1
     assert sentence in ended.stderr
@@ -51,21 +66,21 @@ def test_a_killed_ingest_is_ended_by_the_same_command_again(tmp_path: Path, two_
     """The whole command, Great Expectations included; the crash points in turn are in `test_ingest.py`."""
     clean, killed = tmp_path / "clean", tmp_path / "killed"
     for data_dir in (clean, killed):
-        write_references(data_dir)
+        set_up(data_dir)
         for source, rows in two_days.items():
             land(data_dir, source, rows)
     for source in two_days:
         ingest(clean, source)
 
-    ended = command(killed, "ingest", "flight_delay", "flights", *INTERVAL, chaos="silver_partition_written")
+    ended = command(killed, "ingest", "flight_delay", "flights", *INTERVAL, chaos="silver_committed")
     assert ended.returncode == -signal.SIGKILL
-    assert not lake.silver(killed, "flights").exists()
+    assert silver(killed).num_rows == 0
 
     ended = command(killed, "ingest", "flight_delay", "flights", "weather", *INTERVAL)
     assert ended.returncode == 0, ended.stderr
     assert "quarantined, 0 repeats; score 1.0000" in ended.stdout
     for source in two_days:
-        assert lake_digests(killed, source) == lake_digests(clean, source)
+        assert tables_of(killed, source) == tables_of(clean, source)
 
     shown = command(killed, "quality", "flight_delay")
     assert "referential:tail_number" in shown.stdout
@@ -108,23 +123,34 @@ def test_before_anything_was_delivered_a_build_says_what_it_found(tmp_path: Path
 def test_in_an_empty_folder_a_command_says_what_to_run_first(
     tmp_path: Path, arguments: tuple[str, ...], error: type[Exception], sentence: str
 ) -> None:
-    ended = invoked(tmp_path, *arguments)
+    ended = invoked(made(tmp_path), *arguments)
     assert isinstance(ended.exception, error)
     assert sentence in str(ended.exception)
 
 
 def test_before_the_first_ingest_there_is_no_quality_and_it_says_so(tmp_path: Path) -> None:
-    assert invoked(tmp_path, "quality", "flight_delay").output == "flight_delay: no interval was ingested yet\n"
+    assert invoked(made(tmp_path), "quality", "flight_delay").output == "flight_delay: no interval was ingested yet\n"
+
+
+@pytest.mark.parametrize("arguments", [("ingest", "flight_delay", "flights", *INTERVAL), ("quality", "flight_delay")])
+def test_without_a_database_a_command_says_what_to_run_first_and_makes_nothing(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    ended = command(tmp_path / "var", *arguments)
+    path = tmp_path / "var" / "control.db"
+    sentence = f"no database at {path}; run `make setup` first, or see FLYWHEEL_DATA_DIR\n"
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", sentence)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_source_that_delivered_nothing_keeps_no_other_out(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
-    write_references(tmp_path)
+    set_up(tmp_path)
     land(tmp_path, "flights", two_days["flights"])
     ended = invoked(tmp_path, "ingest", "flight_delay", "weather", "flights", *INTERVAL)
     assert isinstance(ended.exception, IntervalRefusedError)
     assert str(ended.exception).startswith(f"weather delivered nothing in {TWO_DAYS}; expected at least one row")
     assert f"flights {TWO_DAYS}: {two_days['flights'].num_rows} rows delivered" in ended.output
-    assert lake.silver(tmp_path, "flights").exists()
+    assert silver(tmp_path).num_rows
     built = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
     assert "weather: no clean row in the lake" in built.output
     assert f"origin_weather {TWO_DAYS}: 0 rows" in built.output

@@ -20,7 +20,7 @@ COLD, MILD, NO_TEMPERATURE_AT_ALL = 20.0, 50.0, 999.0
 
 @pytest.fixture
 def micro_batch(tmp_path: Path) -> MicroBatch:
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     return MicroBatch(TRANSFORMS, SOURCES, tmp_path)
 
 

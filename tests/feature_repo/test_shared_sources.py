@@ -18,6 +18,7 @@ from feature_repo.shared_sources import due_interval, require_ingested
 from feature_repo.transforms import Transforms
 from feature_repo.use_cases.flight_delay import WEATHER
 from feature_repo.validation import Report
+from tests.feature_repo import landed
 from tests.feature_repo.landed import OWNER, START, ingest
 
 DAY = timedelta(days=1)
@@ -55,16 +56,17 @@ def days(first: float, last: float) -> DataInterval:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
-    return tmp_path / "control.db"
+def database(tmp_path: Path) -> str:
+    landed.set_up(tmp_path)
+    return landed.database_of(tmp_path)
 
 
-def note(database: Path, *intervals: DataInterval, owner: str = OWNER, source: str = "weather") -> None:
+def note(database: str, *intervals: DataInterval, owner: str = OWNER, source: str = "weather") -> None:
     for interval in intervals:
         quality.record(database, owner, source, interval, GOOD)
 
 
-def test_what_adjoins_is_joined_and_what_was_refused_is_left_out(database: Path) -> None:
+def test_what_adjoins_is_joined_and_what_was_refused_is_left_out(database: str) -> None:
     note(database, days(2, 3), days(0, 1), days(0.5, 2), days(4, 5))
     note(database, days(3, 4), owner="rain_ahead")
     note(database, days(3, 4), source="flights")
@@ -74,33 +76,33 @@ def test_what_adjoins_is_joined_and_what_was_refused_is_left_out(database: Path)
 
 
 @pytest.mark.parametrize("interval", [days(0, 3), days(1, 2), days(4, 5)], ids=str)
-def test_what_the_owner_has_ingested_can_be_built(database: Path, interval: DataInterval) -> None:
+def test_what_the_owner_has_ingested_can_be_built(database: str, interval: DataInterval) -> None:
     note(database, days(0, 1), days(1, 3), days(4, 5))
-    require_ingested(RAIN, interval, control_database=database)
+    require_ingested(RAIN, interval, database=database)
 
 
 @pytest.mark.parametrize("interval", [days(2, 5), days(3, 4), days(4, 6), days(-1, 1)], ids=str)
 def test_what_the_owner_has_not_ingested_is_refused_with_whose_turn_it_is(
-    database: Path, interval: DataInterval
+    database: str, interval: DataInterval
 ) -> None:
     note(database, days(0, 3), days(4, 5))
     with pytest.raises(NotIngestedError) as refused:
-        require_ingested(RAIN, interval, control_database=database)
+        require_ingested(RAIN, interval, database=database)
     assert f"rain_ahead reads weather, which flight_delay has not ingested for all of {interval}" in str(refused.value)
     assert f"the newest that it has is {days(4, 5)}" in str(refused.value)
     assert "`python -m feature_repo ingest flight_delay weather`" in str(refused.value)
 
 
-def test_before_the_first_ingest_that_is_said(database: Path) -> None:
+def test_before_the_first_ingest_that_is_said(database: str) -> None:
     with pytest.raises(NotIngestedError, match="it has nothing yet"):
-        require_ingested(RAIN, days(0, 1), control_database=database)
+        require_ingested(RAIN, days(0, 1), database=database)
 
 
-def test_own_sources_are_nobody_elses_to_wait_for(database: Path) -> None:
-    require_ingested(FLIGHT_DELAY, days(0, 1), control_database=database)
+def test_own_sources_are_nobody_elses_to_wait_for(database: str) -> None:
+    require_ingested(FLIGHT_DELAY, days(0, 1), database=database)
 
 
-def test_the_quality_of_a_source_is_shown_to_who_reads_it_and_that_of_no_other(database: Path) -> None:
+def test_the_quality_of_a_source_is_shown_to_who_reads_it_and_that_of_no_other(database: str) -> None:
     note(database, days(0, 1), days(1, 2))
     note(database, days(0, 1), source="flights")
     note(database, days(0, 1), owner="churn")
@@ -110,10 +112,10 @@ def test_the_quality_of_a_source_is_shown_to_who_reads_it_and_that_of_no_other(d
 
 
 def due(contract: UseCase, data_dir: Path) -> DataInterval:
-    return due_interval(contract, data_dir=data_dir, control_database=data_dir / "control.db")
+    return due_interval(contract, landed.lake_of(data_dir))
 
 
-def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path, database: Path) -> None:
+def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path, database: str) -> None:
     both = replace(RAIN, sources=("radar",))
     note(database, DataInterval(start=START + timedelta(minutes=20), end=START + timedelta(minutes=250)))
     with pytest.raises(NothingToDoError, match="rain_ahead: its sources were ingested no further than gold was built"):
@@ -130,8 +132,8 @@ def test_after_the_owners_next_ingest_the_rest_is_due_and_then_nothing(installat
     first, second = days(0, 1), days(1, 2)
     ingest(installation, "weather", first)
     assert due(RAIN, installation) == first
-    build(TRANSFORMS, (WEATHER,), first, data_dir=installation)
-    assert newest_instant(RAIN, installation) == first.end - RAIN.step
+    build(TRANSFORMS, (WEATHER,), first, lake=landed.lake_of(installation))
+    assert newest_instant(RAIN, landed.gold_of(installation, RAIN.name)) == first.end - RAIN.step
     with pytest.raises(NothingToDoError):
         due(RAIN, installation)
 

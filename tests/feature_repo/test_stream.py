@@ -48,7 +48,7 @@ def installed(blizzard: Path, tmp_path: Path) -> Path:
 def materialized(root: Path) -> None:
     """The store as gold says it was an hour before the hours that are played."""
     store = OnlineStore(root / "online_store.db", FLIGHT_DELAY)
-    materialize(FLIGHT_DELAY, store, data_dir=root, now=flown.START - flown.HOUR + FLIGHT_DELAY.lag)
+    materialize(FLIGHT_DELAY, store, lake=landed.lake_of(root), now=flown.START - flown.HOUR + FLIGHT_DELAY.lag)
     store.close()
 
 
@@ -56,18 +56,22 @@ def test_online_equals_the_replay_of_offline_at_every_instant_with_late_rows(ins
     materialized(installed)
     clock = flown.HandClock(flown.START + FLIGHT_DELAY.lag)
     stream = flown.stream(installed, clock)
+    gold = landed.gold_of(installed)
     for _ in range(30):
         assert stream.advance()
         watermark, contents = stream.store.contents()
         assert watermark == FLIGHT_DELAY.floor(clock.instant)
         for view in FLIGHT_DELAY.views:
-            assert contents[view.name] == rows_at(view, installed, clock.instant), (view.name, clock.instant)
+            assert contents[view.name] == rows_at(view, gold, clock.instant), (
+                view.name,
+                clock.instant,
+            )
         clock.instant += flown.HOUR
 
 
 def test_from_before_the_first_delivery_on_online_equals_offline(tmp_path: Path, year: dict[str, pa.Table]) -> None:
     """Flights begin at 10:15, the weather a day later; before there is no landing folder, then files without a row."""
-    landed.write_references(tmp_path)
+    landed.set_up(tmp_path)
     days = DataInterval(start=datetime(2012, 12, 31, 6, tzinfo=UTC), end=datetime(2013, 1, 1, 14, tzinfo=UTC))
     clock = flown.HandClock(days.start)
     stream, published = flown.stream(tmp_path, clock), {}
@@ -81,10 +85,11 @@ def test_from_before_the_first_delivery_on_online_equals_offline(tmp_path: Path,
         assert watermark == instant
     for name in year:
         landed.ingest(tmp_path, name, days)
-    build(TRANSFORMS, SOURCES, days, data_dir=tmp_path)
+    build(TRANSFORMS, SOURCES, days, lake=landed.lake_of(tmp_path))
+    gold = landed.gold_of(tmp_path)
     for instant, contents in published.items():
         for view in FLIGHT_DELAY.views:
-            held = rows_at(view, tmp_path, instant + FLIGHT_DELAY.lag)
+            held = rows_at(view, gold, instant + FLIGHT_DELAY.lag)
             assert contents[view.name] == held, (view.name, instant)
     assert not any(published[days.start + 3 * flown.HOUR].values())
     assert all(contents.values())
@@ -98,7 +103,7 @@ def test_permuted_and_repeated_deliveries_make_the_same_gold_and_the_same_online
         flown.play(root, flown.START + 20 * flown.HOUR, 6)
     for view in FLIGHT_DELAY.views:
         moment = flown.END
-        assert rows_at(view, shuffled, moment) == rows_at(view, installed, moment)
+        assert rows_at(view, landed.gold_of(shuffled), moment) == rows_at(view, landed.gold_of(installed), moment)
     assert flown.dump(shuffled) == flown.dump(installed)
 
 

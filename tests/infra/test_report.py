@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
-from feature_repo.contracts import control, lake, prediction_log
+from feature_repo.contracts import prediction_log
 from infra.clock import to_microseconds
+from infra.database import migrate, writing
 from infra.local.client import Answer
 from infra.local.evidence import Places, count_disagreements
 from infra.local.ledger import Ledger, Round
@@ -19,6 +20,7 @@ from infra.local.report_page import page_of
 from infra.local.schedule import PlannedRequest
 from infra.local.screen import table_of
 from infra.settings import Settings
+from tests.feature_repo import landed
 
 START = datetime(2013, 4, 1, tzinfo=UTC)
 FORTNIGHT = timedelta(days=14)
@@ -99,9 +101,8 @@ def write_truth(places: Places) -> None:
             "label": pa.array([int(late(number)) if number % 10 else None for number in mature], pa.int8()),
         }
     )
-    folder = lake.labels(places.settings.root, "flight_delay") / "day=2013-04-01"
-    folder.mkdir(parents=True)
-    pq.write_table(labels, folder / lake.PARTITION_FILE)
+    known_at = pa.array([datetime(2013, 4, 1, tzinfo=UTC)] * PER_ROUND, TIME)
+    landed.write_gold(places.settings.root, "labels", labels.append_column("known_at", known_at), "known_at")
     ids = [f"p{number}" for number in range(2 * PER_ROUND)]
     pq.write_table(pa.table({"prediction_id": ids, "probability": [0.3] * len(ids)}), places.frozen)
 
@@ -117,7 +118,7 @@ def write_predictions(places: Places) -> None:
         )
 
 
-def write_control(path: Path) -> None:
+def write_database(database: str) -> None:
     """A first training, a retraining that an alarm asked for and that won, and one that lost."""
     gate = {"difference": 0.02, "low": 0.01, "high": 0.03, "minimum": 0.002, "passed": True}
     judged = {
@@ -127,28 +128,28 @@ def write_control(path: Path) -> None:
         "weighted_drift_threshold": 0.4,
         "alarm_budget": 0.04,
     }
-    with sqlite3.connect(path) as connection:
-        connection.executescript(control.DDL)
+    migrate(database)
+    with writing(database) as connection:
         for name, cause, state, version, result in (
             ("first", "bootstrap", "passed", "1", "{}"),
             ("second", "performance", "passed", "2", json.dumps(gate)),
             ("third", "drift", "gate_refused", "3", json.dumps(gate)),
         ):
-            connection.execute(
+            connection.exec_driver_sql(
                 "INSERT INTO trainings VALUES (?, 'flight_delay', ?, 0, ?, 'd', ?, ?, ?, '', '')",
                 (name, state, WALL, f"run-{name}", version, result),
             )
-            connection.execute(
+            connection.exec_driver_sql(
                 "INSERT INTO incidents VALUES (?, 'flight_delay', 'g', 'P2', ?, 0, ?, 'open', '', '', ?, NULL, 0)",
                 (f"incident-{name}", cause, WALL - 60_000_000, name),
             )
         for version, name in (("1", "first"), ("2", "second")):
             alias_set_at = WALL - (100_000_000 if version == "1" else 0)
-            connection.execute(
+            connection.exec_driver_sql(
                 "INSERT INTO releases VALUES (?, 'flight_delay', ?, ?, 'release', ?, ?, '')",
                 (name, version, name, alias_set_at, alias_set_at + 2_000_000),
             )
-        connection.execute(
+        connection.exec_driver_sql(
             "INSERT INTO monitoring_results VALUES ('flight_delay', ?, ?, ?)",
             (to_microseconds(START), to_microseconds(ROUNDS[1].end - timedelta(hours=36)), json.dumps(judged)),
         )
@@ -162,7 +163,7 @@ def places(tmp_path: Path) -> Places:
     write_ledger(places.ledger)
     write_truth(places)
     write_predictions(places)
-    write_control(settings.control_database)
+    write_database(settings.database)
     return places
 
 
@@ -264,19 +265,16 @@ def nothing_happened(folder: Path) -> Places:
     places.feed.mkdir()
     pq.write_table(FEED.empty_table(), places.feed / "flights.parquet")
     pq.write_table(FROZEN.empty_table(), places.frozen)
-    for path, ddl in (
-        (settings.prediction_log, prediction_log.DDL),
-        (settings.control_database, control.DDL),
-    ):
-        with sqlite3.connect(path) as connection:
-            connection.executescript(ddl)
+    migrate(settings.database)
+    with sqlite3.connect(settings.prediction_log) as connection:
+        connection.executescript(prediction_log.DDL)
     return places
 
 
 def judge(places: Places, decision: str, window_end: datetime, *, budget: float = 0.04) -> None:
     judged = {"decision": decision, "reason": "r", "weighted_drift": None, "weighted_drift_threshold": None}
-    with sqlite3.connect(places.settings.control_database) as connection:
-        connection.execute(
+    with writing(places.settings.database) as connection:
+        connection.exec_driver_sql(
             "INSERT INTO monitoring_results VALUES ('flight_delay', 0, ?, ?)",
             (to_microseconds(window_end), json.dumps(judged | {"alarm_budget": budget})),
         )

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, SharedSource
+from infra.database import DatabaseError
+from infra.lake import use_case_group
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.defects import quality_defects, read_quality
@@ -20,6 +20,7 @@ from monitoring.drawing import draw_missing_reports
 from monitoring.errors import MonitoringError, NothingServed
 from monitoring.incidents import num_unclaimed
 from monitoring.results import read_results
+from tests.feature_repo import landed
 from tests.monitoring.world import DAY, SPEC, START, USE_CASE, Installation, TrueModel, draw
 
 SERVED_FROM = START + 60 * DAY
@@ -57,7 +58,7 @@ def test_a_quiet_window_decides_nothing_and_opens_nothing(installation: Installa
     result = installation.check(NOW)
     assert result.decision == "none"
     assert states(installation) == []
-    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+    assert [kept for _, kept in read_results(installation.settings.database, USE_CASE.name)] == [result]
 
 
 def test_the_window_ends_a_labels_delay_before_now_and_replayed_answers_are_left_out(
@@ -66,7 +67,7 @@ def test_the_window_ends_a_labels_delay_before_now_and_replayed_answers_are_left
     answer_days(installation)
     installation.answer(draw(9, num_days=14, rows_per_day=50, first=SERVED_FROM + DAY), replayed=True)
     result = installation.check(NOW)
-    ((window, _),) = read_results(installation.settings.control_database, USE_CASE.name)
+    ((window, _),) = read_results(installation.settings.database, USE_CASE.name)
     assert (window.start, window.end) == (NOW - timedelta(hours=36) - 14 * DAY, NOW - timedelta(hours=36))
     assert abs(result.num_rows - 14 * ROWS_PER_DAY) < ROWS_PER_DAY
 
@@ -87,12 +88,12 @@ def test_lost_skill_asks_for_one_training_however_often_the_window_is_checked(in
     assert first.decision == second.decision == "retrain"
     assert first.incidents == second.incidents
     assert states(installation) == [("performance", "P2", "performance", "open")]
-    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 1
+    assert num_unclaimed(installation.settings.database, USE_CASE.name) == 1
 
 
 def test_an_episode_keeps_its_incident_and_asks_again_only_after_a_training_in_vain(installation: Installation) -> None:
     answer_days(installation, decay=0.6, num_days=45)
-    database = installation.settings.control_database
+    database = installation.settings.database
     first = installation.check(NOW)
     installation.execute("UPDATE inbox SET claimed_by = 't2'")
     installation.execute("UPDATE incidents SET state = 'training', training_id = 't2'")
@@ -122,7 +123,7 @@ def test_a_defect_and_real_drift_at_once_start_no_training(installation: Install
     assert result.decision == "data_defect"
     assert "weak: null share 1.00" in result.reason
     assert states(installation) == [("data", "P2", "data_defect", "open")]
-    assert num_unclaimed(installation.settings.control_database, USE_CASE.name) == 0
+    assert num_unclaimed(installation.settings.database, USE_CASE.name) == 0
 
 
 def test_without_the_defect_the_same_window_asks_for_a_training(installation: Installation) -> None:
@@ -210,14 +211,13 @@ def test_whatever_little_was_answered_is_judged_or_said_to_be_too_little(install
     assert result.performance.status == "insufficient"
     assert result.decision == "insufficient"
     assert result.performance.was_due == (rows in ("no outcome", "no label", "one class"))
-    assert [kept for _, kept in read_results(installation.settings.control_database, USE_CASE.name)] == [result]
+    assert [kept for _, kept in read_results(installation.settings.database, USE_CASE.name)] == [result]
 
 
 def test_a_check_of_an_installation_that_was_never_made_leaves_nothing(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path / "nothing", serving_port=1, mlflow_port=1)
-    with pytest.raises(MonitoringError, match=r"no prediction log at .* run `make setup`"):
+    with pytest.raises(DatabaseError, match=r"no database at .* run `make setup` first"):
         check(settings, SPEC, now=NOW, load_model=lambda *_: TrueModel())
-    assert num_unclaimed(settings.control_database, USE_CASE.name) == 0
     assert not settings.root.exists()
 
 
@@ -245,12 +245,10 @@ def test_a_defect_of_the_data_ends_also_where_no_column_may_trigger(installation
 def test_labels_without_a_field_of_the_request_are_a_sentence(installation: Installation) -> None:
     answer_days(installation, num_days=1)
     day = NOW - DAY
-    path = lake.labels(installation.root, USE_CASE.name) / f"day={day:%Y-%m-%d}" / lake.PARTITION_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for old in path.parent.parent.glob("*/*"):
-        old.unlink()
-    pq.write_table(pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]}), path)
-    with pytest.raises(ValueError, match=r"flight_delay: the labels in .* have no field of a request"):
+    landed.forget(installation.root, use_case_group(USE_CASE.name))
+    rows = pa.table({"label": [1], "outcome": ["arrived"], "known_at": [day]})
+    landed.write_gold(installation.root, "labels", rows, "known_at", USE_CASE.name)
+    with pytest.raises(ValueError, match=r"flight_delay: its labels have no field of a request"):
         installation.check(NOW)
 
 
@@ -265,7 +263,7 @@ def test_a_source_that_is_only_read_is_judged_by_what_stands_under_its_owner(ins
     reads = (SharedSource(name="events", owner="airport"),)
     reader = replace(USE_CASE, name="reader", sources=("own",), reads=reads)
 
-    qualities = read_quality(installation.settings.control_database, reader, window)
+    qualities = read_quality(installation.settings.database, reader, window)
 
     assert [(quality.source, quality.num_quarantined) for quality in qualities] == [("events", 200), ("own", 100)]
     assert [defect.subject for defect in quality_defects(qualities, SPEC.defects)] == ["events", "own"]
@@ -286,7 +284,7 @@ def test_the_report_is_kept_where_the_result_says(installation: Installation) ->
     answer_days(installation, shift=1.0)
     installation.check(NOW)
     drawn = draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel())
-    [(_, result)] = read_results(installation.settings.control_database, SPEC.contract.name)
+    [(_, result)] = read_results(installation.settings.database, SPEC.contract.name)
     assert drawn == [result.report]
     assert "strong" in (installation.root / "reports" / drawn[0]).read_text()
     assert draw_missing_reports(installation.settings, SPEC, load_model=lambda *_: TrueModel()) == []

@@ -21,10 +21,10 @@ def ended(settings: Settings, *arguments: str) -> "subprocess.CompletedProcess[s
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("check", "flight_delay"), 1, "run `make setup`, or bring back the one that was there"),
-        (("report", "flight_delay"), 99, "flight_delay: no window that could be judged waits for its report"),
-        (("ask", "flight_delay"), 99, "flight_delay: 0 alarm(s) wait for a training"),
-        (("serve",), 1, "run `make setup` first"),
+        (("check", "flight_delay"), 1, "no database at"),
+        (("report", "flight_delay"), 1, "no database at"),
+        (("ask", "flight_delay"), 1, "no database at"),
+        (("serve",), 1, "no database at"),
         (("placebo", "flight_delay", "--table", "none.parquet"), 1, "no table none.parquet"),
     ],
     ids=["check", "report", "ask", "serve", "placebo"],
@@ -37,6 +37,18 @@ def test_nothing_set_up_is_one_sentence_and_stays_nothing(
     assert words in (done.stdout + done.stderr).splitlines()[-1]
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("report", "flight_delay: no window that could be judged waits for its report"),
+        ("ask", "flight_delay: 0 alarm(s) wait for a training"),
+    ],
+)
+def test_before_the_first_window_there_is_nothing_to_do(tmp_path: Path, command: str, words: str) -> None:
+    done = ended(Installation(tmp_path).settings, command, "flight_delay")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (99, words)
 
 
 def test_a_database_that_is_none_is_one_sentence(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 from feature_repo import parity
 from feature_repo.contracts import lake
+from infra.database import migrate
 from infra.settings import Settings
 from monitoring.history import History, ReleaseRow, numbers_of
 from monitoring.server import make_app
@@ -139,9 +140,11 @@ def test_a_window_that_could_not_be_judged_is_shown_as_that_and_never_as_quiet(t
 
 
 def test_a_server_without_a_token_leaves_nothing(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database)
     with pytest.raises(FileNotFoundError, match="run `make setup` first"):
-        make_app(Settings(data_dir=tmp_path / "nothing"))
-    assert not (tmp_path / "nothing").exists()
+        make_app(settings)
+    assert {path.name for path in tmp_path.iterdir()} == {"control.db"}
 
 
 def test_a_promotion_during_which_nobody_asked_tells_nothing_of_failures() -> None:

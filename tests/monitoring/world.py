@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import (
     Column,
     ColumnType,
@@ -27,14 +26,16 @@ from feature_repo.contracts.base import (
     UseCase,
     Value,
 )
-from feature_repo.contracts.control import DDL as CONTROL_DDL
 from feature_repo.contracts.prediction_log import DDL as LOG_DDL
 from infra.clock import from_microseconds, to_microseconds
+from infra.database import migrate, writing
+from infra.lake import LABELS
 from infra.settings import Settings
 from monitoring.check import check
 from monitoring.results import Result
 from monitoring.sample import Floats, Sample
 from monitoring.spec import DriftPolicy, MonitoringSpec
+from tests.feature_repo import landed
 
 START = datetime(2013, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -134,13 +135,15 @@ class Installation:
     def __post_init__(self) -> None:
         self.settings = Settings(data_dir=self.root, serving_port=1, mlflow_port=1)
         self.settings.make_secrets()
-        for path, ddl in ((self.settings.prediction_log, LOG_DDL), (self.settings.control_database, CONTROL_DDL)):
-            with closing(sqlite3.connect(path)) as connection:
-                connection.executescript(ddl)
+        migrate(self.settings.database)
+        with closing(sqlite3.connect(self.settings.prediction_log)) as connection:
+            connection.executescript(LOG_DDL)
 
     def execute(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with closing(sqlite3.connect(self.settings.control_database)) as connection, connection:
-            return connection.execute(query, values).fetchall()
+        """A statement in SQLite's words on the database that the layers share."""
+        with writing(self.settings.database) as connection:
+            result = connection.exec_driver_sql(query, values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def train(self, version: str, reference: Sample, *, state: str = "passed") -> None:
         """Register a version as TRAINING leaves it: the newest 28 days are split into stop and gate."""
@@ -194,23 +197,21 @@ class Installation:
             self.write_labels(outcomes)
 
     def write_labels(self, outcomes: list[tuple[int, datetime, int | None, str, datetime]]) -> None:
-        by_day: dict[str, list[tuple[int, datetime, int | None, str, datetime]]] = {}
-        for row in outcomes:
-            by_day.setdefault(f"{row[4]:%Y-%m-%d}", []).append(row)
         names = ("key", "scheduled_departure", "label", "outcome", "known_at")
         stamp = pa.timestamp("us", "UTC")
         types = (pa.int64(), stamp, pa.int8(), pa.string(), stamp)
-        for day, rows in by_day.items():
-            path = lake.labels(self.root, USE_CASE.name) / f"day={day}" / lake.PARTITION_FILE
-            path.parent.mkdir(parents=True, exist_ok=True)
-            columns = {
-                name: pa.array(values, type_)
-                for name, values, type_ in zip(names, zip(*rows, strict=True), types, strict=True)
-            }
-            table = pa.table(columns)
-            if path.exists():
-                table = pa.concat_tables([pq.read_table(path, partitioning=None), table])
-            pq.write_table(table, path)
+        columns = {
+            name: pa.array(values, type_)
+            for name, values, type_ in zip(names, zip(*outcomes, strict=True), types, strict=True)
+        }
+        held = landed.gold(self.root, LABELS, USE_CASE.name)
+        landed.write_gold(
+            self.root,
+            LABELS,
+            pa.concat_tables([held, pa.table(columns)], promote_options="default"),
+            "known_at",
+            USE_CASE.name,
+        )
 
     def check(self, now: datetime) -> Result:
         return check(self.settings, SPEC, now=now, load_model=lambda *_: TrueModel())

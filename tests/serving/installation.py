@@ -16,6 +16,7 @@ import psutil
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from infra.clock import ReplayClock
+from infra.database import migrate
 from infra.local import keys
 from infra.local.setup import run_python
 from infra.settings import Settings, child_environment
@@ -63,6 +64,7 @@ def make_settings(folder: Path, *, mlflow_port: int | None = None, durability: s
     )
     settings.make_secrets()
     keys.make_model_keys(settings.root / "secrets")
+    migrate(settings.database)
     ReplayClock(clock).advance(NOW)
     return settings
 

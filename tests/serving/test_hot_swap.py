@@ -10,10 +10,12 @@ from datetime import UTC, datetime
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import insert, select
 
-from feature_repo.contracts.control import DDL
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.model_package import CHALLENGER, CHAMPION
+from infra.database import reading, writing
+from infra.database.schema import incidents, releases
 from infra.settings import Settings, child_environment
 from serving.score import SCHEMA, score
 from tests.serving.installation import REPOSITORY, REQUEST, Registrar, Service, running_service, wait_until
@@ -117,23 +119,20 @@ def test_release_makes_the_challenger_champion_once(
     assert service.info()["model_version"] == version
     tags = registrar.tags(version)
     assert (tags["promoted_by"], tags["promoted_reason"]) == ("release", "better by 0.01")
-    with sqlite3.connect(settings.control_database) as connection:
-        releases = connection.execute(
-            "SELECT model_version, training_id, set_by, served_at_wall >= alias_set_at_wall FROM releases"
-        ).fetchall()
-        incidents = connection.execute("SELECT state, model_version FROM incidents WHERE training_id IS NOT NULL")
-        assert incidents.fetchall() == [("released", version)]
-    assert releases == [(version, "training", "release", 1)]
+    with reading(settings.database) as connection:
+        (row,) = connection.execute(select(releases))
+        query = select(incidents.c.state, incidents.c.model_version).where(incidents.c.training_id.is_not(None))
+        assert connection.execute(query).all() == [("released", version)]
+    assert (row.model_version, row.training_id, row.set_by) == (version, "training", "release")
+    assert row.served_at_wall >= row.alias_set_at_wall
 
 
 def open_incident(settings: Settings, *, training_id: str) -> None:
-    with sqlite3.connect(settings.control_database) as connection:
-        connection.executescript(DDL)
-        connection.execute(
-            "INSERT INTO incidents VALUES "
-            "('i', 'flight_delay', 'g', 'P2', 'performance', 0, 0, 'gated', '', '', ?, NULL, 0)",
-            (training_id,),
-        )
+    names = ("incident_id", "alert_group", "severity", "cause", "reason")
+    texts = dict.fromkeys(names, "x") | {"use_case": "flight_delay", "state": "gated", "training_id": training_id}
+    times = dict.fromkeys(("opened_at", "opened_at_wall", "updated_at"), 0)
+    with writing(settings.database) as connection:
+        connection.execute(insert(incidents).values(**texts, **times))
 
 
 @pytest.mark.parametrize(

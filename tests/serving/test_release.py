@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
+from infra.database import reading
+from infra.database.schema import releases
 from infra.settings import Settings
 from serving.errors import NothingToRelease, PackageRefused
 from serving.explain import explain
@@ -35,7 +38,8 @@ def test_without_a_challenger_there_is_nothing_to_release_and_nothing_is_recorde
         settings = make_settings(tmp_path / "var", mlflow_port=port_of(url))
         with pytest.raises(NothingToRelease, match="no challenger; a training whose gate passes registers one"):
             release(FLIGHT_DELAY, settings)
-    assert not settings.control_database.exists()
+    with reading(settings.database) as connection:
+        assert connection.execute(select(releases)).all() == []
 
 
 def test_a_version_that_the_registry_does_not_have_is_named(tmp_path: Path) -> None:

@@ -1,17 +1,19 @@
 """The watcher against a real registry, in this process: what it takes, what it refuses, what it survives."""
 
 import socket
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import select
 
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.contracts.model_package import CHAMPION
 from infra.clock import SystemClock
+from infra.database import migrate, reading
+from infra.database.schema import incidents
 from infra.settings import Settings
 from serving.engine import Engine
 from serving.errors import PackageRefused
@@ -37,7 +39,8 @@ class Followed:
         self.engine = Engine(FLIGHT_DELAY, features=features, log=self.log, metrics=metrics)
         key = read_verification_key(settings.root / "secrets" / "model_verification_key")
         self.store = ModelStore(FLIGHT_DELAY, key=key, folder=folder / "models")
-        self.control = folder / "control.db"
+        self.database = Settings(data_dir=folder).database
+        migrate(self.database)
         self.watcher = Watcher(
             self.engine,
             store=self.store,
@@ -48,7 +51,7 @@ class Followed:
         )
 
     def report(self, version: ModelVersion, reason: str) -> None:
-        open_refusal(self.control, version, reason, now=NOW)
+        open_refusal(self.database, version, reason, now=NOW)
 
     @property
     def version(self) -> str | None:
@@ -133,10 +136,10 @@ def test_a_champion_that_cannot_be_trusted_is_not_served_the_old_one_stays_and_a
     assert followed.version == good
     assert followed.engine.refusal is not None
     assert followed.engine.refusal.version == bad
-    assert reason in (refusal_of(followed.control, FLIGHT_DELAY.name, bad) or "")
-    with sqlite3.connect(followed.control) as connection:
-        incidents = connection.execute("SELECT cause, severity, state, model_version FROM incidents").fetchall()
-    assert incidents == [("model_refused", "P1", "open", bad)]
+    assert reason in (refusal_of(followed.database, FLIGHT_DELAY.name, bad) or "")
+    query = select(incidents.c.cause, incidents.c.severity, incidents.c.state, incidents.c.model_version)
+    with reading(followed.database) as connection:
+        assert connection.execute(query).all() == [("model_refused", "P1", "open", bad)]
     assert f'flywheel_refused_model_version{{use_case="flight_delay"}} {float(bad)}' in followed.metrics
 
     registrar.set_alias(CHAMPION, good)
@@ -153,7 +156,7 @@ def test_a_package_of_another_versions_run_is_refused(
     followed.watcher.poll()
 
     assert followed.version is None
-    assert "of run" in (refusal_of(followed.control, FLIGHT_DELAY.name, stolen) or "")
+    assert "of run" in (refusal_of(followed.database, FLIGHT_DELAY.name, stolen) or "")
 
 
 def test_a_registry_that_is_away_or_silent_changes_nothing(

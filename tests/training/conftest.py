@@ -63,22 +63,24 @@ def winter_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def feast(winter_root: Path) -> "FeatureStore":
-    from feature_repo.offline import apply, open_feature_store
+    from feature_repo.offline import apply
     from infra.settings import Settings
+    from tests.feature_repo import landed
 
     apply(Settings(data_dir=winter_root))
-    return open_feature_store(Settings(data_dir=winter_root))
+    return landed.feast_of(winter_root)
 
 
 @pytest.fixture(scope="session")
 def dataset(winter_root: Path, feast: "FeatureStore") -> "tuple[pa.Table, DatasetFacts]":
     """What `python -m training dataset` keeps."""
+    from tests.feature_repo import landed
     from tests.training import winter
     from training.dataset import build_dataset
     from training.training_set import DatasetFacts
     from training.workspace import Workspace
 
-    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={})
+    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={}, gold_versions={})
     training = winter.open_training(winter.installation(winter_root), pa.table({"label": [0]}), empty)
-    facts = build_dataset(lambda: feast, winter.SPEC, training, data_dir=winter_root)
+    facts = build_dataset(lambda: feast, winter.SPEC, training, landed.gold_of(winter_root), data_dir=winter_root)
     return pq.read_table(Workspace.of(winter_root, training.training_id).dataset), facts

@@ -80,7 +80,7 @@ def client_for(shared: Path, behaviour: list[str]) -> MlflowClient:
 def main() -> None:
     root, shared, *behaviour = sys.argv[1:]
     settings = Settings(data_dir=Path(root))
-    training = the_open_training(settings.control_database, winter.NAME)
+    training = the_open_training(settings.database, winter.NAME)
     version = fit_and_register(settings, client_for(Path(shared), behaviour), winter.SPEC, training)
     print(version.version)
 

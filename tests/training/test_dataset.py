@@ -1,6 +1,5 @@
 """The training set of real flights by real Feast: who is in it, who is not, and when there is none."""
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -13,12 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
-from feature_repo.contracts import lake
 from feature_repo.offline import open_feature_store
 from infra.settings import Settings
 from tests.feature_repo import landed
 from tests.training import winter
-from tests.training.winter import NAME, NOW, SPEC
+from tests.training.winter import NOW, SPEC
 from training.control import Training
 from training.dataset import build_dataset
 from training.errors import TrainingError, UnfitData
@@ -37,17 +35,16 @@ def never() -> FeatureStore:
 
 def kept_training(settings_root: Path, spec: TrainingSpec = SPEC) -> Training:
     settings = winter.installation(settings_root)
-    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={})
+    empty = DatasetFacts(digest="", feature_service="", parts={}, unlabelled={}, gold_versions={})
     return winter.open_training(settings, pa.table({"label": [0]}), empty, spec)
 
 
 def test_there_is_a_row_for_each_labelled_flight_and_none_for_others(dataset: Dataset, winter_root: Path) -> None:
     table, facts = dataset
-    end = NOW - SPEC.contract.label.max_delay
+    end, gold = NOW - SPEC.contract.label.max_delay, landed.gold_of(winter_root)
     known = duckdb.sql(
         f"SELECT COUNT(*) FILTER (label IS NOT NULL), COUNT(*) FILTER (label = 1), COUNT(*) FROM "
-        f"read_parquet('{lake.population(winter_root, NAME)}/*/*.parquet', hive_partitioning = false) LEFT JOIN "
-        f"read_parquet('{lake.labels(winter_root, NAME)}/*/*.parquet', hive_partitioning = false) "
+        f"{gold.sql('population')} LEFT JOIN {gold.sql('labels')} "
         f"USING (carrier, flight, origin, scheduled_departure) WHERE prediction_time < TIMESTAMPTZ '{end}'"
     ).fetchone()
     assert known is not None
@@ -64,7 +61,7 @@ def test_no_row_is_younger_than_the_longest_label_delay(dataset: Dataset, winter
     end = NOW - SPEC.contract.label.max_delay
     latest = max(table["prediction_time"].to_pylist())
     assert end - timedelta(hours=12) < latest < end
-    younger = read_population(winter_root, SPEC.contract, now=NOW + timedelta(hours=6))
+    younger = read_population(landed.gold_of(winter_root), SPEC.contract, now=NOW + timedelta(hours=6))
     assert len(younger.rows) > len(table), "there were younger rows with a label to leave out"
 
 
@@ -78,13 +75,13 @@ def test_most_rows_have_their_features_and_the_parts_are_in_order_of_time(datase
 def test_the_same_training_makes_the_same_digest(dataset: Dataset, winter_root: Path, feast: FeatureStore) -> None:
     _, facts = dataset
     training = replace(kept_training(winter_root / "again"), training_id="again")
-    assert build_dataset(lambda: feast, SPEC, training, data_dir=winter_root) == facts
+    assert build_dataset(lambda: feast, SPEC, training, landed.gold_of(winter_root), data_dir=winter_root) == facts
 
 
 def test_a_feast_that_was_never_told_of_the_views_is_named_with_what_to_run(
     winter_root: Path, tmp_path: Path, dataset: Dataset
 ) -> None:
-    rows = read_population(winter_root, SPEC.contract, now=NOW).rows.slice(0, 2)
+    rows = read_population(landed.gold_of(winter_root), SPEC.contract, now=NOW).rows.slice(0, 2)
     empty = open_feature_store(Settings(data_dir=tmp_path))
     with pytest.raises(TrainingError, match=r"Feast does not know aircraft, .*; run `python -m feature_repo apply`"):
         add_vectors(empty, SPEC.contract, rows)
@@ -95,7 +92,7 @@ def test_few_rows_and_no_request_time_columns_have_the_types_of_many(
     dataset: Dataset, winter_root: Path, feast: FeatureStore, num_rows: int
 ) -> None:
     table, _ = dataset
-    rows = read_population(winter_root, SPEC.contract, now=NOW).rows.slice(0, num_rows)
+    rows = read_population(landed.gold_of(winter_root), SPEC.contract, now=NOW).rows.slice(0, num_rows)
     vectors = add_vectors(feast, SPEC.contract, rows)
     assert vectors.schema == table.schema.remove(table.schema.get_field_index("split")).remove_metadata()
     assert vectors == table.slice(0, num_rows).select(vectors.column_names)
@@ -116,19 +113,27 @@ def test_too_few_rows_are_refused_with_the_counts_before_anything_is_joined(
 ) -> None:
     spec = replace(SPEC, split=split)
     with pytest.raises(UnfitData, match=rf"{says}.*train: \d{{5}} rows of which \d+ positive.*without a label: \d+"):
-        build_dataset(never, spec, kept_training(tmp_path), data_dir=winter_root)
+        build_dataset(never, spec, kept_training(tmp_path), landed.gold_of(winter_root), data_dir=tmp_path)
+
+
+def write_outcomes(root: Path, population: pa.Table, labels: pa.Table) -> None:
+    """Gold of these two tables; one without rows was never written."""
+    for table, rows, time in (("population", population, "prediction_time"), ("labels", labels, "known_at")):
+        if rows.num_rows:
+            landed.write_gold(root, table, rows, time)
 
 
 def test_a_single_class_is_refused(winter_root: Path, tmp_path: Path) -> None:
-    shutil.copytree(lake.population(winter_root, NAME), lake.population(tmp_path, NAME))
-    labels = landed.read(lake.labels(winter_root, NAME))
+    labels = landed.gold(winter_root, "labels")
     never_late = pa.compute.multiply(labels["label"], pa.scalar(0, labels["label"].type))
-    folder = lake.labels(tmp_path, NAME) / "day=2013-01-01"
-    folder.mkdir(parents=True)
     index = labels.schema.get_field_index("label")
-    pq.write_table(labels.set_column(index, labels.schema.field(index), never_late), folder / lake.PARTITION_FILE)
+    write_outcomes(
+        tmp_path,
+        landed.gold(winter_root, "population"),
+        labels.set_column(index, labels.schema.field(index), never_late),
+    )
     with pytest.raises(UnfitData, match=r"of one class to train on .*of which 0 positive"):
-        build_dataset(never, SPEC, kept_training(tmp_path), data_dir=tmp_path)
+        build_dataset(never, SPEC, kept_training(tmp_path), landed.gold_of(tmp_path), data_dir=tmp_path)
 
 
 def nobody(population: pa.Table, labels: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -159,8 +164,8 @@ def silence_in_the_gate(population: pa.Table, labels: pa.Table) -> tuple[pa.Tabl
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (nobody, r"__population has no partition; run first: python -m feature_repo build"),
-        (no_outcome, r"__labels has no partition; run first: python -m feature_repo build"),
+        (nobody, r"flight_delay/population has no row; run first: python -m feature_repo build"),
+        (no_outcome, r"flight_delay/labels has no row; run first: python -m feature_repo build"),
         (no_value, r"no labelled row before 2013-02-15T12:00:00\+00:00; ingest and build more history"),
         (outcomes_of_others, r"no labelled row before 2013-02-15T12:00:00\+00:00; ingest and build more history"),
         (silence_in_the_gate, r"the rows of gate do not have both classes \(.*gate: 0 rows of which 0 positive;"),
@@ -170,14 +175,9 @@ def silence_in_the_gate(population: pa.Table, labels: pa.Table) -> tuple[pa.Tabl
 def test_rows_without_labels_and_labels_without_rows_are_refused_with_what_was_found(
     winter_root: Path, tmp_path: Path, change: Callable[[pa.Table, pa.Table], tuple[pa.Table, pa.Table]], says: str
 ) -> None:
-    folders = [layer(tmp_path, NAME) for layer in (lake.population, lake.labels)]
-    tables = change(*(landed.read(layer(winter_root, NAME)) for layer in (lake.population, lake.labels)))
-    for folder, rows in zip(folders, tables, strict=True):
-        if len(rows):
-            (folder / "day=2013-01-01").mkdir(parents=True)
-            pq.write_table(rows, folder / "day=2013-01-01" / lake.PARTITION_FILE)
+    write_outcomes(tmp_path, *change(landed.gold(winter_root, "population"), landed.gold(winter_root, "labels")))
     with pytest.raises(UnfitData, match=says):
-        build_dataset(never, SPEC, kept_training(tmp_path), data_dir=tmp_path)
+        build_dataset(never, SPEC, kept_training(tmp_path), landed.gold_of(tmp_path), data_dir=tmp_path)
 
 
 def test_a_training_set_that_was_changed_is_not_read(dataset: Dataset, tmp_path: Path) -> None:

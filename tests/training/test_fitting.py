@@ -62,7 +62,7 @@ def test_a_fit_that_is_killed_and_run_again_registers_one_version(
     assert runs(client).keys() == {"RUNNING"}
     version = fit_and_register(settings, client, SPEC, training)
     assert [each.version for each in winter.versions(client)] == [version.version]
-    assert the_open_training(settings.control_database, NAME).model_version == str(version.version)
+    assert the_open_training(settings.database, NAME).model_version == str(version.version)
     assert fit_and_register(settings, client, SPEC, training).version == version.version
     assert runs(client) == {"FINISHED": [version.run_id]}
 

@@ -53,7 +53,7 @@ class Trained:
             self.client.set_registered_model_alias(NAME, CHAMPION, champion.version)
         training = winter.open_training(self.settings, self.table, self.facts)
         try:
-            note(self.settings.control_database, training.training_id, model_version=str(challenger.version))
+            note(self.settings.database, training.training_id, model_version=str(challenger.version))
             opened = replace(training, model_version=str(challenger.version))
             return put_before_gate(self.settings, self.client, SPEC, opened, now=NOW)
         finally:

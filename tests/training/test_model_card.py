@@ -16,7 +16,7 @@ ONE_CLASS, BOTH = measure(np.zeros(10), PROBABILITY), measure(np.array([0.0, 1.0
 
 def card(metrics: Metrics, slices: Mapping[str, Metrics]) -> str:
     part = Part(start="2013-01-01", end="2013-01-15", num_rows=10, num_positive=0)
-    facts = DatasetFacts(digest="d", feature_service="f", parts={GATE: part}, unlabelled={})
+    facts = DatasetFacts(digest="d", feature_service="f", parts={GATE: part}, unlabelled={}, gold_versions={})
     return write_model_card(
         TRAINING.contract, facts, metrics, slices, training_id="t", commit="c", reasons="asked", incidents=[]
     )

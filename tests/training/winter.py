@@ -19,6 +19,7 @@ from feature_repo.contracts.control import TrainingState
 from feature_repo.gold import build
 from feature_repo.landing import write_delivery
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
+from infra.database import migrate
 from infra.local.keys import make_model_keys
 from infra.settings import Settings
 from tests.feature_repo import landed
@@ -45,18 +46,19 @@ SPEC = replace(
 
 
 def make_lake(root: Path) -> None:
-    landed.write_references(root)
+    landed.set_up(root)
     for name, rows in nycflights.feed():
         write_delivery(root, name, DELIVERED.end, landed.between(rows, DELIVERED.start, DELIVERED.end))
         landed.ingest(root, name, DELIVERED)
-    build(TRANSFORMS, SOURCES, DELIVERED, data_dir=root)
+    build(TRANSFORMS, SOURCES, DELIVERED, lake=landed.lake_of(root))
 
 
 def installation(root: Path) -> Settings:
-    """Secrets and keys in `root`, and a port at which nothing serves."""
+    """Secrets, keys and the database in `root`, and a port at which nothing serves."""
     made = Settings(data_dir=root, serving_port=1)
     made.make_secrets()
     make_model_keys(root / "secrets")
+    migrate(made.database)
     return made
 
 
@@ -69,7 +71,7 @@ def client_of(root: Path) -> MlflowClient:
 
 def open_training(settings: Settings, table: pa.Table, facts: DatasetFacts, spec: TrainingSpec = SPEC) -> Training:
     """A training whose set is kept already, as `python -m training dataset` leaves it."""
-    database = settings.control_database
+    database = settings.database
     admitted = admit(database, spec, now=NOW, wall=datetime.now(UTC), requested="a test asks")
     workspace = Workspace.of(settings.root, admitted.training_id)
     pq.write_table(table, workspace.dataset)
@@ -79,7 +81,7 @@ def open_training(settings: Settings, table: pa.Table, facts: DatasetFacts, spec
 
 
 def give_up(settings: Settings, training: Training) -> None:
-    end(settings.control_database, training.training_id, TrainingState.FAILED, "the test is over", now=NOW)
+    end(settings.database, training.training_id, TrainingState.FAILED, "the test is over", now=NOW)
 
 
 def with_shuffled_labels(table: pa.Table, seed: int = 0) -> pa.Table:

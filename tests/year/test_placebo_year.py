@@ -132,7 +132,9 @@ def put_before_gate(table: pa.Table, end: datetime, champion: Fitted, folder: Pa
     part = Part(
         start=first.replace(hour=0, minute=0, second=0, microsecond=0).isoformat(), end="", num_rows=0, num_positive=0
     )
-    rows = gate_rows(TRAINING, DatasetFacts(digest="", feature_service="", parts={GATE: part}, unlabelled={}), gate)
+    rows = gate_rows(
+        TRAINING, DatasetFacts(digest="", feature_service="", parts={GATE: part}, unlabelled={}, gold_versions={}), gate
+    )
     both = challenger.probabilities(gate), champion.probabilities(gate)
     return promotion.decide(*both, rows, TRAINING.gate, against="the champion")
 

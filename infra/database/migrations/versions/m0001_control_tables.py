@@ -6,7 +6,7 @@ revision, down_revision = "0001", None
 
 TABLES = """
 CREATE TABLE incidents (
-    incident_id TEXT PRIMARY KEY,
+    incident_id TEXT NOT NULL PRIMARY KEY,
     use_case TEXT NOT NULL,
     alert_group TEXT NOT NULL,
     severity TEXT NOT NULL,
@@ -21,13 +21,13 @@ CREATE TABLE incidents (
     updated_at BIGINT NOT NULL
 );
 CREATE TABLE inbox (
-    incident_id TEXT PRIMARY KEY REFERENCES incidents (incident_id),
+    incident_id TEXT NOT NULL PRIMARY KEY REFERENCES incidents (incident_id),
     use_case TEXT NOT NULL,
     requested_at BIGINT NOT NULL,
     claimed_by TEXT
 );
 CREATE TABLE trainings (
-    training_id TEXT PRIMARY KEY,
+    training_id TEXT NOT NULL PRIMARY KEY,
     use_case TEXT NOT NULL,
     state TEXT NOT NULL,
     admitted_at BIGINT NOT NULL,
@@ -41,7 +41,7 @@ CREATE TABLE trainings (
 );
 CREATE UNIQUE INDEX one_open_training ON trainings (use_case) WHERE state = 'open';
 CREATE TABLE releases (
-    release_id TEXT PRIMARY KEY,
+    release_id TEXT NOT NULL PRIMARY KEY,
     use_case TEXT NOT NULL,
     model_version TEXT NOT NULL,
     training_id TEXT,
@@ -51,7 +51,7 @@ CREATE TABLE releases (
     reason TEXT NOT NULL
 );
 CREATE TABLE switches (
-    use_case TEXT PRIMARY KEY,
+    use_case TEXT NOT NULL PRIMARY KEY,
     paused INTEGER NOT NULL,
     reason TEXT NOT NULL,
     updated_at_wall BIGINT NOT NULL

@@ -13,7 +13,7 @@ CREATE TABLE lake_snapshots (
     PRIMARY KEY (table_group, sequence)
 );
 CREATE TABLE lake_attempts (
-    table_group TEXT PRIMARY KEY,
+    table_group TEXT NOT NULL PRIMARY KEY,
     attempt BIGINT NOT NULL
 );
 CREATE TABLE lake_pins (
