@@ -161,7 +161,7 @@ def stream(use_case: UseCaseName) -> None:
         Stream(
             declared.transforms,
             declared.sources,
-            data_dir=settings.root,
+            lake=lake_of(settings),
             online_store=settings.online_store,
             clock=settings.make_clock(),
             chaos=die_at(settings.chaos),

@@ -20,7 +20,7 @@ from feature_repo.contracts.base import DataInterval, FeatureViewContract
 from feature_repo.errors import TransformError
 from feature_repo.lake import IntervalTable, change
 from feature_repo.sources import DELIVERED_AT, Source
-from feature_repo.transforms import Transforms, compute, grid, load_source, open_engine, sql_type
+from feature_repo.transforms import Transforms, compute, grid, load_source, open_engine, sql_type, with_time_zone
 from infra.lake import (
     LABELS,
     POPULATION,
@@ -185,10 +185,3 @@ def duration(value: timedelta) -> str:
 
 def timestamp(moment: datetime) -> str:
     return f"TIMESTAMP '{moment.astimezone(UTC).replace(tzinfo=None).isoformat(sep=' ')}'"
-
-
-def with_time_zone(rows: pa.Table) -> pa.Table:
-    fields = [
-        pa.field(field.name, UTC_MICROSECONDS) if pa.types.is_timestamp(field.type) else field for field in rows.schema
-    ]
-    return rows.cast(pa.schema(fields))

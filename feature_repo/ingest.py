@@ -5,7 +5,7 @@ the same bytes. Everything is read and judged before anything is written, and th
 """
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -70,12 +70,16 @@ def judge(
 def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, held: Snapshot) -> None:
     """`<source>__earlier`: silver rows delivered before the interval whose keys it delivers again."""
     delivered = tables_of(source).delivered
-    rows = silver.rows_of_keys(connection, source, held, delivered)
+    rows = silver.rows_of_keys(connection, source, held, delivered, newest_from=keys_kept_from(source, interval))
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {source.name}{JOINT}earlier AS SELECT {', '.join(source.columns)} "
         f"FROM {rows or f'(FROM {delivered} LIMIT 0)'} WHERE {DELIVERED_AT} < ?",
         [interval.start],
     )
+
+
+def keys_kept_from(source: Source, interval: DataInterval) -> date:
+    return (interval.start - source.keys_kept).date()
 
 
 def silence(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval) -> str:
@@ -89,7 +93,8 @@ def silence(connection: duckdb.DuckDBPyConnection, source: Source, interval: Dat
 
 def repeats_later(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataInterval, held: Snapshot) -> str:
     """A sentence if intervals ingested before this one, though later in time, hold keys that are first here."""
-    rows = silver.rows_of_keys(connection, source, held, tables_of(source).clean)
+    clean = tables_of(source).clean
+    rows = silver.rows_of_keys(connection, source, held, clean, newest_from=keys_kept_from(source, interval))
     if rows is None:
         return ""
     ((number, first),) = connection.execute(
@@ -106,7 +111,5 @@ def write(connection: duckdb.DuckDBPyConnection, source: Source, interval: DataI
         QUARANTINE: f"SELECT * EXCLUDE (row) FROM {tables.quarantined} ORDER BY row",
     }
     for name, query in queries.items():
-        table = IntervalTable(
-            name=name, partitioned_by=DELIVERED_AT, interval_by=DELIVERED_AT, bounds=(source.key_time,)
-        )
+        table = IntervalTable(name=name, partitioned_by=DELIVERED_AT, interval_by=DELIVERED_AT, bounds=(source.time,))
         changed.replace(table, connection.sql(query).to_arrow_table(), interval)

@@ -7,7 +7,7 @@ an in-memory DuckDB. The checks are the same declarations that Great Expectation
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -15,22 +15,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo import landing
-from feature_repo.contracts import lake
 from feature_repo.contracts.base import DataInterval, FeatureViewContract
+from feature_repo.contracts.lake import landing as landing_folder
 from feature_repo.errors import DeliveryError
 from feature_repo.expectations import Severity
 from feature_repo.online_store import Change, Key, Row, Values, expired
 from feature_repo.rules_sql import broken
+from feature_repo.silver import rows_of_keys
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import (
     Prepared,
     Transforms,
     known_from,
     load_source,
+    open_engine,
     open_preparing_engine,
+    with_time_zone,
     without_time_zone,
 )
 from feature_repo.validation import open_references, tables_of
+from infra.clock import to_microseconds
+from infra.lake import Lake, source_group
 from infra.logs import logger
 
 log = logger(__name__)
@@ -52,14 +57,55 @@ class Delivered:
         return self.rows.__arrow_c_stream__(requested_schema)
 
 
+class KnownKeys:
+    """The keys of a source's rows that were taken in, for as long as the source declares; older ones are in silver.
+
+    A key is kept by the later of its row's own time and its delivery, so that every row with a time that young whose
+    key is not here is new.
+    """
+
+    def __init__(self, source: Source, lake: Lake) -> None:
+        self.source, self.lake = source, lake
+        self.kept_by: dict[tuple[object, ...], int] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        times = (rows[name].cast(pa.int64()).to_pylist() for name in (self.source.time, DELIVERED_AT))
+        self.kept_by.update(zip(keys_of(self.source, rows), map(max, *times), strict=True))
+
+    def prune(self, before: datetime) -> None:
+        oldest = to_microseconds(before - self.source.keys_kept)
+        self.kept_by = {key: moment for key, moment in self.kept_by.items() if moment >= oldest}
+
+    def are_new(self, rows: pa.Table, before: datetime) -> list[bool]:
+        """For each row, whether no row of its key was taken in before."""
+        keys = [*keys_of(self.source, rows)]
+        oldest = to_microseconds(before - self.source.keys_kept)
+        old = [
+            moment is not None and moment < oldest and key not in self.kept_by
+            for key, moment in zip(keys, rows[self.source.time].cast(pa.int64()).to_pylist(), strict=True)
+        ]
+        in_silver = self.keys_in_silver(rows.filter(pa.array(old))) if any(old) else frozenset()
+        return [key not in self.kept_by and key not in in_silver for key in keys]
+
+    def keys_in_silver(self, rows: pa.Table) -> frozenset[tuple[object, ...]]:
+        connection = open_engine(threads=1)
+        connection.register("wanted", with_time_zone(rows))
+        with self.lake.open(source_group(self.source.name)) as held:
+            found = rows_of_keys(connection, self.source, held, "wanted", newest_from=date.max)
+            if found is None:
+                return frozenset()
+            held_rows = connection.execute(f"SELECT DISTINCT {', '.join(self.source.key)} FROM {found}")
+            return frozenset(keys_of(self.source, held_rows.to_arrow_table()))
+
+
 class MicroBatch:
     """The newest rows of every source, and what they mean at an instant."""
 
-    def __init__(self, transforms: Transforms, sources: Sequence[Source], data_dir: Path) -> None:
-        self.transforms, self.sources, self.data_dir = transforms, sources, data_dir
+    def __init__(self, transforms: Transforms, sources: Sequence[Source], lake: Lake) -> None:
+        self.transforms, self.sources, self.lake = transforms, sources, lake
         self.connection = open_preparing_engine()
         self.taken_files: dict[str, set[str]] = {source.name: set() for source in sources}
-        self.known_keys: dict[str, set[tuple[object, ...]]] = {source.name: set() for source in sources}
+        self.known_keys = {source.name: KnownKeys(source, lake) for source in sources}
         self.delivered: dict[str, Delivered] = {}
         self.pruned_on: datetime | None = None
         self.prepared: Prepared | None = None
@@ -68,7 +114,7 @@ class MicroBatch:
             load_source(self.connection, source.name, nothing, transforms.contract.step)
             self.delivered[source.name] = Delivered(without_time_zone(nothing))
             self.connection.register(tables_of(source).delivered, self.delivered[source.name])
-            open_references(self.connection, source, transforms.contract.owner_by_source[source.name], data_dir)
+            open_references(self.connection, source, transforms.contract.owner_by_source[source.name], lake.root)
         self.prepare_to_take()
 
     def prepare_to_take(self) -> None:
@@ -81,9 +127,10 @@ class MicroBatch:
         """Take in every delivery named at or before the instant that was not taken yet; prune what is too old."""
         oldest = before - self.transforms.history - self.transforms.contract.step
         for source in self.sources:
-            for path in self.new_files(source, oldest, before):
+            read_from = min(oldest, before - source.keys_kept)
+            for path in self.new_files(source, read_from, before):
                 try:
-                    self.take(source, path, DataInterval(start=oldest, end=before))
+                    self.take(source, path, DataInterval(start=read_from, end=before))
                 except DeliveryError as error:
                     log.error("delivery_refused", source=source.name, delivery=path.name, reason=str(error))
                     continue
@@ -91,21 +138,22 @@ class MicroBatch:
         self.prune(oldest, before)
 
     def new_files(self, source: Source, oldest: datetime, before: datetime) -> list[Path]:
-        folder = lake.landing(self.data_dir, source.name)
+        folder = landing_folder(self.lake.root, source.name)
         if not folder.exists():
             return []
         first, last = (f"{moment.strftime(landing.NAME_FORMAT)}.parquet" for moment in (oldest, before))
         names = {name for name in os.listdir(folder) if first < name <= last}  # noqa: PTH208  names of thousands of files
+        self.taken_files[source.name] &= names
         return [folder / name for name in sorted(names - self.taken_files[source.name]) if name.endswith(".parquet")]
 
     def take(self, source: Source, path: Path, interval: DataInterval) -> None:
         """Add the delivery's rows that break no rule of severity fail and whose key is new."""
         rows, known = landing.read_delivery(source, path, interval), self.known_keys[source.name]
         for distinct in rounds(source, without_time_zone(rows.select(source.columns))):
-            is_new = [key not in known for key in keys_of(source, distinct)]
+            is_new = known.are_new(distinct, interval.end)
             self.delivered[source.name].rows = distinct.filter(pa.array(is_new, pa.bool_()))
             added = self.connection.execute(f"EXECUTE take_{source.name}").to_arrow_table()
-            known.update(keys_of(source, added))
+            known.add(added)
 
     def prune(self, oldest: datetime, before: datetime) -> None:
         """Once a day: a table without the rows that no instant from now on can need."""
@@ -113,6 +161,7 @@ class MicroBatch:
             return
         self.pruned_on = before
         for source in self.sources:
+            self.known_keys[source.name].prune(before)
             cut = oldest.replace(tzinfo=None).isoformat(sep=" ")
             self.connection.execute(
                 f"CREATE OR REPLACE TABLE {source.name} AS SELECT * FROM {source.name} "
@@ -166,7 +215,7 @@ def clean_rows(source: Source, step: timedelta) -> str:
         INSERT INTO {source.name} SELECT {", ".join(source.columns)}, {known_from(step)}
         FROM (SELECT * {f"REPLACE ({floats})" if floats else ""} FROM {tables_of(source).delivered})
         WHERE ({bad or "false"}) IS NOT TRUE
-        RETURNING {", ".join(source.key)}"""
+        RETURNING {", ".join(dict.fromkeys((*source.key, source.time, DELIVERED_AT)))}"""
 
 
 def values_by_key(view: FeatureViewContract, rows: pa.Table) -> dict[Key, Values]:

@@ -1,10 +1,11 @@
 """The rows of silver that have given keys, found without reading its history.
 
-A row that is delivered again has the same key, so the same time in it; each of silver's files says between which times
-its rows' keys lie. Only files that can hold one of the keys are opened: of rows that come when they should, those of a
-few days; of an old row, those of its own days.
+A row that is delivered again says the same time of its own again, and each of silver's files says between which times
+its rows lie: of an old row, only the files of that time are opened. Rows of the newest days are found by their key
+alone, so that another time for the same key is found too, for as long as the source declares.
 """
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -13,29 +14,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.sources import Source
-from infra.lake import SILVER, Snapshot
+from infra.lake import DAY, SILVER, Snapshot
 from infra.quoting import parquet_files
 
-ROUNDED_BY = 1000  # a bound may be cut to milliseconds
+ROUNDED_BY = 1000  # microseconds: a bound may be cut to milliseconds
 
 
-def rows_of_keys(connection: duckdb.DuckDBPyConnection, source: Source, held: Snapshot, wanted: str) -> str | None:
-    """SQL for silver's rows that have a key of the table `wanted`; None if there can be none."""
-    times = connection.sql(f"SELECT DISTINCT epoch_us({source.key_time}) FROM {wanted} ORDER BY 1").fetchnumpy()
-    files = files_of_times(source, held, np.asarray(next(iter(times.values())), np.int64))
-    if not files:
-        return None
-    return f"(FROM {parquet_files(*files)} SEMI JOIN {wanted} USING ({', '.join(source.key)}))"
+def rows_of_keys(
+    connection: duckdb.DuckDBPyConnection, source: Source, held: Snapshot, wanted: str, *, newest_from: date
+) -> str | None:
+    """SQL for silver's rows that have a key of the table `wanted`; None if there can be none.
 
-
-def files_of_times(source: Source, held: Snapshot, times: np.ndarray) -> list[Path]:
-    """Silver's files that may hold a row whose key has one of the times, ascending microseconds."""
+    Of days before `newest_from` only those that also have the same time of their own.
+    """
     added = held.added(SILVER)
     if added.num_rows == 0:
-        return []
+        return None
+    is_newest = pc.greater_equal(added[f"partition.{DAY}"], pa.scalar(newest_from, pa.date32()))
+    newest, older = added.filter(is_newest), added.filter(pc.invert(is_newest))
+    key = ", ".join(source.key)
+    parts = [
+        f"FROM {parquet_files(*files)} SEMI JOIN {wanted} USING ({columns})"
+        for files, columns in (
+            (held.paths(SILVER, newest), key),
+            (files_of_times(connection, source, held, older, wanted), f"{key}, {source.time}"),
+        )
+        if files
+    ]
+    return f"({' UNION ALL BY NAME '.join(parts)})" if parts else None
+
+
+def files_of_times(
+    connection: duckdb.DuckDBPyConnection, source: Source, held: Snapshot, added: pa.Table, wanted: str
+) -> list[Path]:
+    """Those of the files that may hold a row with a time that `wanted` has."""
+    query = f"SELECT DISTINCT epoch_us({source.time}) AS time FROM {wanted} WHERE {source.time} IS NOT NULL ORDER BY 1"
+    times = np.asarray(connection.sql(query).fetchnumpy()["time"], np.int64)
     lowest, highest = (
-        pc.cast(added[f"{bound}.{source.key_time}"], pa.int64()).to_numpy(zero_copy_only=False)
-        for bound in ("min", "max")
+        added[f"{bound}.{source.time}"].cast(pa.int64()).to_numpy(zero_copy_only=False) for bound in ("min", "max")
     )
     first = np.searchsorted(times, lowest)
     past = np.searchsorted(times, highest + ROUNDED_BY, side="right")

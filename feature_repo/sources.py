@@ -31,7 +31,9 @@ class SourceType(StrEnum):
 class Source:
     """One source of a use case. `delivered_at` is added to its columns: when the row reached us.
 
-    `key` names what a row is about; the first row of a key is the truth, since history is never rewritten.
+    `key` names what a row is about; the first row of a key is the truth, since history is never rewritten. `time` is
+    the column of the time that a row is about, the same if it is delivered again. A row of a key that was delivered
+    before is found for `keys_kept`; after that, only one that also has the same time.
     `max_quarantined_share` is the share of an interval's rows that may be bad before the whole interval is refused:
     above it the defect is not in some rows, it is in the source. `longest_silence` is how long before an interval's end
     the last delivery may lie without a warning.
@@ -40,7 +42,9 @@ class Source:
     name: str
     types: dict[str, SourceType]
     key: tuple[str, ...]
+    time: str
     expectations: tuple[Expectation, ...]
+    keys_kept: timedelta = timedelta(days=7)
     max_quarantined_share: float = 0.02
     longest_silence: timedelta = field(default=timedelta(hours=12))
 
@@ -60,14 +64,13 @@ class Source:
             for rule in self.expectations
             if isinstance(rule, Complete) and rule.severity is Severity.FAIL and rule.when is None
         }
-        missing = set(self.key) - required
+        if self.types.get(self.time) is not SourceType.TIMESTAMP:
+            raise ValueError(f"source {self.name}: its time {self.time!r} is none of its columns of type timestamp")
+        missing = {*self.key, self.time} - required
         if missing:
             raise ValueError(f"source {self.name}: {sorted(missing)} need a Complete expectation of severity fail")
-        if not any(self.types.get(name) is SourceType.TIMESTAMP for name in self.key):
-            raise ValueError(
-                f"source {self.name}: its key {self.key} has no timestamp; name the columns that say what a row is "
-                "about, among them a time of its own: by that an older row of the same key is looked for"
-            )
+        if not self.key:
+            raise ValueError(f"source {self.name}: its key is empty; name the columns that say what a row is about")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,11 +80,6 @@ class Source:
     def schema(self) -> pa.Schema:
         fields = [(name, type_.arrow) for name, type_ in self.types.items()]
         return pa.schema([*fields, (DELIVERED_AT, SourceType.TIMESTAMP.arrow)])
-
-    @property
-    def key_time(self) -> str:
-        """The first time in the key: where an older row of the same key is looked for."""
-        return next(name for name in self.key if self.types.get(name) is SourceType.TIMESTAMP)
 
     @property
     def float_columns(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from feature_repo.online_store import Change, Encoded, FencedOutError, OnlineSto
 from feature_repo.sources import Source
 from feature_repo.transforms import Transforms
 from infra.clock import Clock
+from infra.lake import Lake
 from infra.logs import logger
 
 log = logger(__name__)
@@ -43,13 +44,13 @@ class Stream:
         transforms: Transforms,
         sources: Sequence[Source],
         *,
-        data_dir: Path,
+        lake: Lake,
         online_store: Path,
         clock: Clock,
         chaos: Chaos = no_chaos,
     ) -> None:
         self.transforms, self.clock, self.contract = transforms, clock, transforms.contract
-        self.micro_batch = MicroBatch(transforms, sources, data_dir)
+        self.micro_batch = MicroBatch(transforms, sources, lake)
         self.store = OnlineStore(online_store, self.contract, chaos)
         self.watermark, self.held = self.store.contents()
         self.prepared: Publication | None = None

@@ -126,6 +126,15 @@ def without_time_zone(rows: pa.Table) -> pa.Table:
     return rows.cast(pa.schema(fields))
 
 
+def with_time_zone(rows: pa.Table) -> pa.Table:
+    """What `without_time_zone` took."""
+    fields = [
+        pa.field(field.name, pa.timestamp("us", "UTC")) if pa.types.is_timestamp(field.type) else field
+        for field in rows.schema
+    ]
+    return rows.cast(pa.schema(fields))
+
+
 def compute(
     connection: duckdb.DuckDBPyConnection, transforms: Transforms, instants: Sequence[datetime]
 ) -> dict[str, pa.Table]:

@@ -24,6 +24,7 @@ FLIGHTS = Source(
         float64="delay_minutes",
     ),
     key=("event", "carrier", "flight", "origin", "scheduled_departure"),
+    time="scheduled_departure",
     expectations=(
         *expect.complete(FAIL, "names no flight", "event carrier flight origin destination scheduled_departure"),
         *expect.complete(FAIL, "an event without its time", "scheduled_arrival event_time"),
@@ -50,6 +51,7 @@ WEATHER = Source(
         float64="temperature dew_point humidity wind_direction wind_speed wind_gust precipitation pressure visibility",
     ),
     key=("origin", "observed_at"),
+    time="observed_at",
     expectations=(
         *expect.complete(FAIL, "an observation of nowhere, or of no time", "origin observed_at"),
         *expect.matches(FAIL, "not such a code", origin="[A-Z]{3}"),

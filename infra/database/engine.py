@@ -46,10 +46,12 @@ def engine_of(url: str) -> Engine:
 
 
 def sqlite_engine(address: URL, *, mode: str, foreign_keys: bool) -> Engine:
+    seconds = float(str(address.query.get("timeout", WRITER_WAITS_SECONDS)))
+
     def connect() -> sqlite3.Connection:
         uri = f"{file_of(address).absolute().as_uri()}?mode={mode}"
         # Without an isolation level: the driver's own BEGIN would come late, and not at all before a read.
-        return sqlite3.connect(uri, uri=True, timeout=WRITER_WAITS_SECONDS, isolation_level=None)
+        return sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None)
 
     def prepare(connection: Any, _record: object) -> None:  # noqa: ANN401  sqlite3's own
         connection.execute("PRAGMA synchronous = FULL")

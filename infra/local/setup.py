@@ -22,6 +22,7 @@ import typer
 
 from feature_repo.contracts import USE_CASES, prediction_log
 from infra.database import DatabaseError, migrate
+from infra.lake import Lake
 from infra.local import airflow_server, keys, mlflow_server
 from infra.local.errors import InstallationError
 from infra.settings import SECRET_NAMES, Settings, child_environment
@@ -63,6 +64,10 @@ def require_usable_name(path: Path) -> None:
 def make_root(settings: Settings) -> None:
     for folder in (ROOT, settings.root):
         require_usable_name(folder)
+    try:
+        Lake(settings.root, settings.database)
+    except ValueError as error:
+        raise InstallationError(str(error)) from error
     if "%" in sys.prefix:
         raise InstallationError(f"{sys.prefix!r} has a %, which MLflow replaces in its own path; rename the checkout")
     if str(settings.data_dir).startswith("~"):

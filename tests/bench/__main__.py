@@ -75,7 +75,7 @@ def bench_micro_batch(root: Path, results: Results) -> datetime:
     """Returns the newest published instant."""
     feed = dict(nycflights.feed())
     clock = HandClock(DELIVERED.end + FLIGHT_DELAY.lag)
-    stream = Stream(TRANSFORMS, SOURCES, data_dir=root, online_store=root / "online_store.db", clock=clock)
+    stream = Stream(TRANSFORMS, SOURCES, lake=landed.lake_of(root), online_store=root / "online_store.db", clock=clock)
     stream.advance()
     seconds = 0.0
     for _ in track(range(NUM_INSTANTS), "micro-batch"):

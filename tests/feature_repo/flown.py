@@ -71,7 +71,7 @@ def make(root: Path, year: dict[str, pa.Table], *, shuffled_with: int | None = N
 
 
 def stream(root: Path, clock: HandClock) -> Stream:
-    return Stream(TRANSFORMS, SOURCES, data_dir=root, online_store=root / "online_store.db", clock=clock)
+    return Stream(TRANSFORMS, SOURCES, lake=landed.lake_of(root), online_store=root / "online_store.db", clock=clock)
 
 
 def play(root: Path, start: datetime, hours: int) -> Stream:

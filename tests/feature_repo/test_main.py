@@ -95,6 +95,7 @@ def test_references_and_feed_are_written_for_a_replay(tmp_path: Path) -> None:
 
 
 def test_before_anything_was_delivered_a_build_says_what_it_found(tmp_path: Path) -> None:
+    migrate(Settings(data_dir=tmp_path).database)
     ended = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
     lines = ended.output.splitlines()
     assert ended.exit_code == 0

@@ -21,7 +21,7 @@ COLD, MILD, NO_TEMPERATURE_AT_ALL = 20.0, 50.0, 999.0
 @pytest.fixture
 def micro_batch(tmp_path: Path) -> MicroBatch:
     landed.set_up(tmp_path)
-    return MicroBatch(TRANSFORMS, SOURCES, tmp_path)
+    return MicroBatch(TRANSFORMS, SOURCES, landed.lake_of(tmp_path))
 
 
 def deliver(micro_batch: MicroBatch, before: datetime, *temperatures: float) -> None:
@@ -35,7 +35,7 @@ def deliver(micro_batch: MicroBatch, before: datetime, *temperatures: float) -> 
         }
         for second, temperature in enumerate(temperatures)
     ]
-    write_delivery(micro_batch.data_dir, "weather", before, pa.Table.from_pylist(rows, schema=WEATHER.schema))
+    write_delivery(micro_batch.lake.root, "weather", before, pa.Table.from_pylist(rows, schema=WEATHER.schema))
     micro_batch.take_deliveries(before)
 
 
@@ -55,7 +55,7 @@ NOTHING = {
 @pytest.mark.parametrize("rows", NOTHING.values(), ids=NOTHING)
 def test_a_delivery_without_a_clean_row_is_taken_and_the_next_one_too(micro_batch: MicroBatch, rows: pa.Table) -> None:
     for before in (DELIVERED - HOUR / 2, DELIVERED):
-        write_delivery(micro_batch.data_dir, "weather", before, rows)
+        write_delivery(micro_batch.lake.root, "weather", before, rows)
         micro_batch.take_deliveries(before)
         assert not any(micro_batch.features_at(before).values())
     assert len(micro_batch.taken_files["weather"]) == 2

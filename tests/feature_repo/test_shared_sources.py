@@ -55,12 +55,6 @@ def days(first: float, last: float) -> DataInterval:
     return DataInterval(start=START + first * DAY, end=START + last * DAY)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    landed.set_up(tmp_path)
-    return landed.database_of(tmp_path)
-
-
 def note(database: str, *intervals: DataInterval, owner: str = OWNER, source: str = "weather") -> None:
     for interval in intervals:
         quality.record(database, owner, source, interval, GOOD)
@@ -115,7 +109,9 @@ def due(contract: UseCase, data_dir: Path) -> DataInterval:
     return due_interval(contract, landed.lake_of(data_dir))
 
 
-def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path, database: str) -> None:
+def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path) -> None:
+    landed.set_up(tmp_path)
+    database = landed.database_of(tmp_path)
     both = replace(RAIN, sources=("radar",))
     note(database, DataInterval(start=START + timedelta(minutes=20), end=START + timedelta(minutes=250)))
     with pytest.raises(NothingToDoError, match="rain_ahead: its sources were ingested no further than gold was built"):
@@ -143,14 +139,14 @@ def test_after_the_owners_next_ingest_the_rest_is_due_and_then_nothing(installat
 
 
 def test_the_micro_batch_checks_a_source_by_its_owners_reference_tables(installation: Path) -> None:
-    micro_batch = MicroBatch(TRANSFORMS, (WEATHER,), installation)
+    micro_batch = MicroBatch(TRANSFORMS, (WEATHER,), landed.lake_of(installation))
     micro_batch.take_deliveries(datetime(2013, 2, 8, 12, tzinfo=UTC))
     assert micro_batch.features_at(datetime(2013, 2, 8, 12, tzinfo=UTC))["airport_rain"]
 
     for path in (installation / "lake" / "reference" / OWNER).iterdir():
         path.unlink()
     with pytest.raises(ReferenceMissingError, match="run `python -m feature_repo reference flight_delay` first"):
-        MicroBatch(TRANSFORMS, (WEATHER,), installation)
+        MicroBatch(TRANSFORMS, (WEATHER,), landed.lake_of(installation))
 
 
 def test_references_of_one_name_do_not_meet(installation: Path) -> None:
@@ -162,7 +158,7 @@ def test_references_of_one_name_do_not_meet(installation: Path) -> None:
     folder.mkdir(parents=True)
     pa.parquet.write_table(pa.table({"airport": ["XXX"]}), folder / "airports.parquet")
 
-    micro_batch = MicroBatch(replace(TRANSFORMS, contract=both), (WEATHER, other), installation)
+    micro_batch = MicroBatch(replace(TRANSFORMS, contract=both), (WEATHER, other), landed.lake_of(installation))
 
     def airports(name: str) -> set[str]:
         return {code for (code,) in micro_batch.connection.sql(f"SELECT airport FROM {name}").fetchall()}

@@ -10,11 +10,13 @@ from feature_repo.sources import Source, SourceType, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES
 
 CATEGORIES = ("reserved", "type_function")
-KEYED = complete(FAIL, "names nothing", "name")
+TIMED = complete(FAIL, "of no time", "seen")
+KEYED = (*complete(FAIL, "names nothing", "name"), *TIMED)
 
 
 def source(**changes: object) -> Source:
-    declared = Source(name="s", types=columns(string="name", float64="size"), key=("name",), expectations=KEYED)
+    types = columns(string="name", float64="size", timestamp="seen")
+    declared = Source(name="s", types=types, key=("name",), time="seen", expectations=KEYED)
     return replace(declared, **changes)  # type: ignore[arg-type]
 
 
@@ -24,7 +26,7 @@ def test_columns_are_grouped_by_type_and_end_with_the_time_of_delivery() -> None
         "b": SourceType.STRING,
         "c": SourceType.TIMESTAMP,
     }
-    assert source().columns == ("name", "size", "delivered_at")
+    assert source().columns == ("name", "size", "seen", "delivered_at")
 
 
 def test_a_rule_about_a_column_that_is_not_there_is_refused() -> None:
@@ -62,7 +64,7 @@ def test_the_reserved_words_are_duckdbs() -> None:
 
 def test_a_source_without_a_key_is_refused() -> None:
     with pytest.raises(ValueError, match="source s: its key is empty; name the columns"):
-        source(key=(), expectations=())
+        source(key=(), expectations=TIMED)
 
 
 def test_a_rule_for_rows_of_no_value_is_refused() -> None:
@@ -78,7 +80,14 @@ def test_the_same_rule_twice_is_refused() -> None:
 @pytest.mark.parametrize("expectations", [(), complete(WARN, "names nothing", "name")], ids=["none", "warns only"])
 def test_a_key_that_may_be_absent_is_refused(expectations: tuple[object, ...]) -> None:
     with pytest.raises(ValueError, match=r"\['name'\] need a Complete expectation of severity fail"):
-        source(expectations=expectations)
+        source(expectations=(*TIMED, *expectations))
+
+
+def test_a_time_that_may_be_absent_or_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\['seen'\] need a Complete expectation of severity fail"):
+        source(expectations=complete(FAIL, "names nothing", "name"))
+    with pytest.raises(ValueError, match=r"source s: its time 'size' is none of its columns of type timestamp"):
+        source(time="size")
 
 
 def test_every_expectation_gives_its_reason_and_every_dimension_is_covered() -> None:

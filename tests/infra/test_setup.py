@@ -13,7 +13,7 @@ from infra.local.errors import InstallationError
 from infra.local.keys import SIGNING_KEY, VERIFICATION_KEY, make_model_keys
 from infra.local.mlflow_server import AUTHENTICATION
 from infra.settings import SECRET_NAMES, Settings, child_environment
-from tests.hostile_names import EVERYTHING, NAMES
+from tests.hostile_names import EVERYTHING, NAMES, REFUSED
 
 
 @pytest.fixture
@@ -169,6 +169,13 @@ def test_a_name_that_would_be_read_as_another_is_refused_in_a_sentence(tmp_path:
     with pytest.raises(InstallationError, match=r"give that folder another name") as refused:
         setup.set_up(Settings(data_dir=tmp_path / name))
     assert str(refused.value).encode()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_name_in_which_no_lake_can_lie_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InstallationError, match=r"reads as something else; rename it|give that folder another name"):
+        setup.set_up(Settings(data_dir=tmp_path / NAMES[name]))
     assert list(tmp_path.iterdir()) == []
 
 

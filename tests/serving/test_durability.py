@@ -40,6 +40,15 @@ def keep_version(settings: Settings, key: Ed25519PrivateKey) -> None:
     store.keep(store.verified(raw, Origin("7", "run")), raw)
 
 
+def test_a_service_answers_while_the_database_of_the_layers_is_away(settings: Settings) -> None:
+    """It keeps refusals there and nothing that an answer needs."""
+    with running_service(settings) as service, service.client() as client:
+        for path in settings.root.glob("control.db*"):
+            path.unlink()
+        assert client.post("/predict", json=REQUEST).status_code == 200
+    assert not list(settings.root.glob("control.db*"))
+
+
 def rows_by_key(settings: Settings) -> dict[str, int]:
     with sqlite3.connect(settings.prediction_log) as connection:
         rows = connection.execute("SELECT idempotency_key, count(*) FROM predictions GROUP BY 1").fetchall()
