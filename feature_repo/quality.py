@@ -59,11 +59,14 @@ def replace(
 
 def ingested(database: str, owner: str, source: str) -> list[DataInterval]:
     """What its owner ingested of a source without refusing it, joined where it adjoins, oldest first."""
-    query = select(quality.c.interval_start, quality.c.interval_end).where(
-        quality.c.use_case == owner, quality.c.source == source, quality.c.failed == 0
+    columns = quality.c
+    query = (
+        select(columns.interval_start, columns.interval_end)
+        .where(columns.use_case == owner, columns.source == source, columns.failed == 0)
+        .order_by(columns.interval_start)
     )
     with reading(database) as connection:
-        rows = connection.execute(query.order_by(quality.c.interval_start)).all()
+        rows = connection.execute(query).all()
     spans: list[list[int]] = []
     for start, end in rows:
         if spans and start <= spans[-1][1]:
@@ -81,8 +84,8 @@ def table_of(database: str, use_case: UseCase) -> Table:
     for name in ("rows", "quarantined", "warned", "score"):
         table.add_column(name, justify="right")
     table.add_column("broken rules, or why it was refused", overflow="fold")
-    of_its_sources = tuple_(quality.c.source, quality.c.use_case).in_([*use_case.owner_by_source.items()])
-    query = select(quality).where(of_its_sources)
+    owners = use_case.owner_by_source.items()
+    query = select(quality).where(tuple_(quality.c.source, quality.c.use_case).in_(owners))
     with reading(database) as connection:
         rows = connection.execute(query.order_by(quality.c.interval_start, quality.c.source)).all()
     for row in rows:

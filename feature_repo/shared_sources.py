@@ -34,10 +34,10 @@ def due_interval(use_case: UseCase, lake: Lake) -> DataInterval:
     """
     by_source = [quality.ingested(lake.database, owner, name) for name, owner in use_case.owner_by_source.items()]
     with lake.open(use_case_group(use_case.name)) as gold:
-        built, one = newest_instant(use_case, gold), timedelta(microseconds=1)
+        built = newest_instant(use_case, gold)
     if all(by_source):
         first = max(spans[0].start for spans in by_source)
-        start = built + use_case.step if built else use_case.floor(first - one) + use_case.step
+        start = built + use_case.step if built else use_case.floor(first - timedelta(microseconds=1)) + use_case.step
         ends = [span.end for spans in by_source for span in spans if span.start <= start < span.end]
         end = use_case.floor(min(ends)) if len(ends) == len(by_source) else start
         if start < end:

@@ -54,7 +54,7 @@ def read_quality(database: str, use_case: UseCase, interval: DataInterval) -> li
     columns = schema.quality.c
     query = (
         select(schema.quality)
-        .where(tuple_(columns.source, columns.use_case).in_([*use_case.owner_by_source.items()]))
+        .where(tuple_(columns.source, columns.use_case).in_(use_case.owner_by_source.items()))
         .where(columns.interval_start < to_microseconds(interval.end))
         .where(columns.interval_end > to_microseconds(interval.start))
         .order_by(columns.source, columns.interval_start)

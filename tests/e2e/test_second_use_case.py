@@ -174,7 +174,7 @@ def test_both_are_built_from_the_one_table_that_the_owner_ingested(played: Round
 
     assert int(weather.removesuffix(" rows")) > 0
     assert f"airport_rain {DataInterval(start=TRAINED_AT, end=ENDS_AT)}: " in played.outputs["build"]
-    assert sorted(path.name for path in (layers / "silver").iterdir()) == ["flights", "weather"]
+    assert sorted(path.name for path in (layers / "sources").iterdir()) == ["flights", "weather"]
     assert sorted(path.name for path in (layers / "reference").iterdir()) == [OWNER]
     assert played.rows("SELECT DISTINCT use_case, source FROM quality ORDER BY source") == [
         (OWNER, "flights"),

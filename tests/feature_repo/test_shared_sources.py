@@ -55,11 +55,6 @@ def days(first: float, last: float) -> DataInterval:
     return DataInterval(start=START + first * DAY, end=START + last * DAY)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> str:
-    return landed.lake_of(tmp_path).database
-
-
 def note(database: str, *intervals: DataInterval, owner: str = OWNER, source: str = "weather") -> None:
     for interval in intervals:
         quality.record(database, owner, source, interval, GOOD)
@@ -114,7 +109,9 @@ def due(contract: UseCase, data_dir: Path) -> DataInterval:
     return due_interval(contract, landed.lake_of(data_dir))
 
 
-def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path, database: str) -> None:
+def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path) -> None:
+    landed.set_up(tmp_path)
+    database = landed.database_of(tmp_path)
     both = replace(RAIN, sources=("radar",))
     note(database, DataInterval(start=START + timedelta(minutes=20), end=START + timedelta(minutes=250)))
     with pytest.raises(NothingToDoError, match="rain_ahead: its sources were ingested no further than gold was built"):
