@@ -247,6 +247,16 @@ def test_who_holds_a_lock_is_named(database: str, request: pytest.FixtureRequest
     assert str(busy.value).startswith(f"{NAME}: {named} holds it, ")
 
 
+def test_a_lock_is_of_its_database_alone(postgresql: Server) -> None:
+    database, other = postgresql.make_database(), postgresql.make_database()
+    for url in (database, other):
+        migrate(url)
+    with holder(other), locked(database, NAME):
+        with pytest.raises(LockBusyError) as busy, locked(database, NAME):
+            pass
+    assert str(busy.value).count("session") == 1
+
+
 def test_one_that_was_killed_is_not_named_for_those_who_hold_it_later(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path}/control.db"
     migrate(database)
