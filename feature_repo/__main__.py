@@ -143,7 +143,7 @@ def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
     require_ingested(declared.contract, interval, database=settings.database)
     for source in declared.sources:
         with tables.open(source_group(source.name)) as held:
-            if not held.has(SILVER):
+            if not held.days(SILVER):
                 typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
     written = build_gold(declared.transforms, declared.sources, interval, lake=tables, chaos=die_at(settings.chaos))
     for name, num_rows in written.items():

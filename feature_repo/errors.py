@@ -23,10 +23,6 @@ class IntervalRefusedError(FeatureRepoError):
     """An interval as a whole is not what its source should deliver: empty, or too many bad rows."""
 
 
-class LakeBusyError(FeatureRepoError):
-    """Another process is changing the same tables of the lake."""
-
-
 class LakeWriteError(FeatureRepoError):
     """A table of the lake cannot be written, or is not the one that the database speaks of."""
 

@@ -13,7 +13,7 @@ import duckdb
 from feature_repo import landing, quality, silver
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import JOINT, DataInterval
-from feature_repo.errors import FeatureRepoError, LakeBusyError
+from feature_repo.errors import FeatureRepoError
 from feature_repo.lake import WAIT, Change, IntervalTable, change
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.validation import Engine, Report, check, connect, open_references, refuse_if_defective, tables_of
@@ -37,8 +37,6 @@ def ingest(
             report = judge(connection, use_case, source, interval, lake.root, changed.base, engine)
             chaos("validated")
             write(connection, source, interval, changed)
-    except LakeBusyError:
-        raise
     except FeatureRepoError as error:
         quality.record_failure(lake.database, use_case, source.name, interval, str(error))
         raise

@@ -8,6 +8,7 @@ Delta's app transaction, so that a commit whose answer was lost is found to have
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,18 +26,17 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError
-from sqlalchemy import Connection, insert, select
 
 from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
-from feature_repo.errors import LakeBusyError, LakeWriteError
-from infra.clock import SystemClock, to_microseconds
-from infra.database import LockBusyError, locked, upsert
-from infra.database.engine import Transaction as DatabaseTransaction
-from infra.database.schema import lake_attempts, lake_snapshots
+from feature_repo.errors import LakeWriteError
+from infra.database import DatabaseError, locked
 from infra.lake import DAY, Lake, Snapshot
-from infra.lake.snapshot import newest
+from infra.lake.snapshot import name_versions
+from infra.logs import logger
+
+log = logger(__name__)
 
 WAIT = timedelta(minutes=2)  # for another writer of the group
 TRIES = 5
@@ -67,7 +67,7 @@ class IntervalTable:
 
 
 class Change:
-    """One writer's change of a group; `base` is what readers see meanwhile."""
+    """One writer's change of a group; `base` is what readers see meanwhile, `attempt` a number of no other change."""
 
     def __init__(self, base: Snapshot, attempt: int, chaos: Chaos) -> None:
         self.base, self.attempt, self.chaos = base, attempt, chaos
@@ -154,48 +154,20 @@ class Change:
 def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta = WAIT) -> Iterator[Change]:
     """A change of the group's tables: visible when the block ends, never if it raises or its process dies.
 
-    Waits for another writer of the group. Raises LakeBusyError if that takes too long.
+    Waits for another writer of the group. Raises LockBusyError if that takes too long.
     """
-    with exclusively(lake, group, wait) as transaction:
-        with transaction() as connection:
-            base, attempt = newest(connection, lake, group), next_attempt(connection, group)
-        changed = Change(base, attempt, chaos)
+    with locked(lake.database, f"lake/{group}", wait=wait) as transaction:
+        changed = Change(lake.newest(group), time.time_ns(), chaos)
         chaos("begun")
         yield changed
         chaos("written")
         with transaction() as connection:
-            name_versions(connection, changed)
+            name_versions(connection, group, changed.base.sequence + 1, changed.versions)
         chaos("named")
-        retention.prune(lake, group, transaction)
-
-
-@contextmanager
-def exclusively(lake: Lake, group: str, wait: timedelta) -> Iterator[DatabaseTransaction]:
-    try:
-        with locked(lake.database, f"lake/{group}", wait=wait) as transaction:
-            yield transaction
-    except LockBusyError as error:
-        raise LakeBusyError(str(error)) from error
-
-
-def next_attempt(connection: Connection, group: str) -> int:
-    """A number that no write of the group had before, whatever became of it."""
-    query = select(lake_attempts.c.attempt).where(lake_attempts.c.table_group == group)
-    attempt = (connection.execute(query).scalar() or 0) + 1
-    upsert(connection, lake_attempts, {"table_group": group, "attempt": attempt})
-    return attempt
-
-
-def name_versions(connection: Connection, changed: Change) -> None:
-    """The one step that readers can see. Another snapshot of the same number would make it fail."""
-    connection.execute(
-        insert(lake_snapshots).values(
-            table_group=changed.base.group,
-            sequence=changed.base.sequence + 1,
-            versions=json.dumps(changed.versions, sort_keys=True),
-            named_at_wall=to_microseconds(SystemClock().now()),
-        )
-    )
+        try:
+            retention.prune(lake, group, transaction)
+        except (DatabaseError, DeltaError, OSError) as error:  # the change is visible all the same
+            log.warning("old_versions_stay", group=group, reason=one_line(error))
 
 
 def open_newest(folder: Path) -> DeltaTable | None:
@@ -204,7 +176,8 @@ def open_newest(folder: Path) -> DeltaTable | None:
 
 def check_types(base: Snapshot, table: str, rows: pa.Table) -> None:
     """Raises LakeWriteError, before anything is written, if a column has another type than in the table."""
-    held = {field.name: field.type for field in base.schema(table)}
+    named = base.table(table)
+    held = {} if named is None else {field.name: field.type for field in pa.schema(named.schema().to_arrow())}
     for field in rows.schema:
         if held.get(field.name, field.type) != field.type:
             raise LakeWriteError(

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from feature_repo.sources import Source
-from infra.lake import DAY, SILVER, Snapshot
+from infra.lake import DAY_OF_FILE, SILVER, Snapshot
 from infra.quoting import parquet_files
 
 ROUNDED_BY = 1000  # microseconds: a bound may be cut to milliseconds
@@ -30,7 +30,7 @@ def rows_of_keys(
     added = held.added(SILVER)
     if added.num_rows == 0:
         return None
-    is_newest = pc.greater_equal(added[f"partition.{DAY}"], pa.scalar(newest_from, pa.date32()))
+    is_newest = pc.greater_equal(added[DAY_OF_FILE], pa.scalar(newest_from, pa.date32()))
     newest, older = added.filter(is_newest), added.filter(pc.invert(is_newest))
     key = ", ".join(source.key)
     parts = [

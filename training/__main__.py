@@ -18,7 +18,7 @@ from feature_repo.contracts import use_case_named
 from feature_repo.contracts.control import TrainingState
 from infra import one_shot
 from infra.database import DatabaseError, reading
-from infra.lake import Lake, Snapshot, pin, use_case_group
+from infra.lake import Lake, Snapshot, use_case_group
 from infra.logs import configure_logs
 from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
@@ -98,7 +98,7 @@ def dataset(use_case: UseCaseName) -> None:
     lake = Lake(settings.root, settings.database)
     with one_open(settings, use_case) as training, lake.open(use_case_group(use_case)) as gold:
         try:
-            pin(lake, gold, holder=f"training/{training.training_id}")
+            lake.pin(gold, holder=f"training/{training.training_id}")
             open_store = partial(feature_store, settings, use_case, gold)
             facts = build_dataset(open_store, spec, training, gold, data_dir=settings.root)
         except UnfitData as error:

@@ -141,13 +141,6 @@ lake_snapshots = Table(
     required("named_at_wall", BigInteger),
     PrimaryKeyConstraint("table_group", "sequence"),
 )
-# How often a group's writers have begun: the number of a write's app transaction, never used twice.
-lake_attempts = Table(
-    "lake_attempts",
-    metadata,
-    Column("table_group", Text, primary_key=True),
-    required("attempt", BigInteger),
-)
 # Snapshots that something kept was made of, and that stay for as long as it does.
 lake_pins = Table(
     "lake_pins",

@@ -5,12 +5,12 @@ Every layer reads through `Lake.open`; only `feature_repo` writes tables.
 
 from infra.lake.errors import LakeError
 from infra.lake.groups import BRONZE, LABELS, POPULATION, QUARANTINE, SILVER, source_group, use_case_group, view_table
-from infra.lake.pins import pin
-from infra.lake.snapshot import DAY, Lake, Snapshot, days_between
+from infra.lake.snapshot import DAY, DAY_OF_FILE, Lake, Snapshot, days_between
 
 __all__ = [
     "BRONZE",
     "DAY",
+    "DAY_OF_FILE",
     "LABELS",
     "POPULATION",
     "QUARANTINE",
@@ -19,7 +19,6 @@ __all__ = [
     "LakeError",
     "Snapshot",
     "days_between",
-    "pin",
     "source_group",
     "use_case_group",
     "view_table",

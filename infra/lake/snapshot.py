@@ -10,21 +10,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
-from infra.database import locked, reading
-from infra.database.schema import lake_snapshots
+from infra.clock import SystemClock, to_microseconds
+from infra.database import locked, reading, upsert, writing
+from infra.database.schema import lake_pins, lake_snapshots
 from infra.lake.errors import LakeError
 from infra.quoting import parquet_files
 
 DAY = "lake_day"
+DAY_OF_FILE = f"partition.{DAY}"
+NO_FILES = pa.table({"path": pa.array([], pa.string()), DAY_OF_FILE: pa.array([], pa.date32())})
 # The library makes a URL of a table's folder and reads these back as something else, or ends the process.
 MISREAD = re.compile(r"[\[\]|^\\]|%[0-9A-Fa-f]{2}")
 
@@ -45,45 +48,48 @@ class Lake:
                 "tables reads as something else; rename it"
             )
 
-    def folder(self, group: str) -> Path:
-        return self.root.absolute() / "lake" / group
-
     @contextmanager
     def open(self, group: str) -> Iterator["Snapshot"]:
         """The newest snapshot; its files stay until the block ends. One without tables if nothing was ever named."""
         while True:
-            with reading(self.database) as connection:
-                snapshot = newest(connection, self, group)
-            if not snapshot.versions:
-                yield snapshot
-                return
+            snapshot = self.newest(group)
             with locked(self.database, reader_lock(group, snapshot.sequence), shared=True):
-                with reading(self.database) as connection:
-                    is_still_named = exists(connection, group, snapshot.sequence)
-                if is_still_named:
+                if self.newest(group).sequence == snapshot.sequence:  # it cannot have been pruned before it was locked
                     yield snapshot
                     return
 
+    def newest(self, group: str) -> "Snapshot":
+        """Its files may go at any time, unless the group's lock is held."""
+        with reading(self.database) as connection:
+            query = select(lake_snapshots).where(lake_snapshots.c.table_group == group)
+            row = connection.execute(query.order_by(lake_snapshots.c.sequence.desc()).limit(1)).one_or_none()
+        folder = self.root.absolute() / "lake" / group
+        return (
+            Snapshot(folder, group, row.sequence, json.loads(row.versions)) if row else Snapshot(folder, group, 0, {})
+        )
+
+    def pin(self, snapshot: "Snapshot", holder: str) -> None:
+        """Have an open snapshot stay for as long as `holder` is kept, which was made of it."""
+        row = {"holder": holder, "table_group": snapshot.group, "sequence": snapshot.sequence}
+        with writing(self.database) as connection:
+            upsert(connection, lake_pins, row)
+
 
 def reader_lock(group: str, sequence: int) -> str:
+    """Whoever reads that snapshot shares it."""
     return f"reads/{group}/{sequence}"
 
 
-def newest(connection: Connection, lake: Lake, group: str) -> "Snapshot":
-    row = connection.execute(
-        select(lake_snapshots.c.sequence, lake_snapshots.c.versions)
-        .where(lake_snapshots.c.table_group == group)
-        .order_by(lake_snapshots.c.sequence.desc())
-        .limit(1)
-    ).one_or_none()
-    if row is None:
-        return Snapshot(lake.folder(group), group, 0, {})
-    return Snapshot(lake.folder(group), group, row.sequence, json.loads(row.versions))
-
-
-def exists(connection: Connection, group: str, sequence: int) -> bool:
-    named = (lake_snapshots.c.table_group == group) & (lake_snapshots.c.sequence == sequence)
-    return connection.execute(select(lake_snapshots.c.sequence).where(named)).first() is not None
+def name_versions(connection: Connection, group: str, sequence: int, versions: Mapping[str, int]) -> None:
+    """The one step that readers can see. Fails if another has named a snapshot of that number."""
+    connection.execute(
+        insert(lake_snapshots).values(
+            table_group=group,
+            sequence=sequence,
+            versions=json.dumps(versions, sort_keys=True),
+            named_at_wall=to_microseconds(SystemClock().now()),
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -94,37 +100,46 @@ class Snapshot:
     group: str
     sequence: int
     versions: Mapping[str, int]
-    opened: dict[str, "Files"] = field(default_factory=dict, compare=False, repr=False)
+    added_by_table: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
 
-    def has(self, table: str) -> bool:
-        """Whether the table holds any row."""
-        return bool(self.files_of(table).by_day)
+    def table(self, name: str) -> DeltaTable | None:
+        """None if it has no version. Raises LakeError if its version is not in the folder."""
+        if name not in self.versions:
+            return None
+        try:
+            return DeltaTable(self.folder / name, version=self.versions[name])
+        except DeltaError as error:
+            raise LakeError(
+                f"{self.folder / name}: the database names version {self.versions[name]}, which is not there; the data "
+                "folder and its database are of different copies: bring back both of one"
+            ) from error
+
+    def added(self, table: str) -> pa.Table:
+        """A row for each file, by day: `path`, `partition.lake_day`, `min.<column>`, `max.<column>` where bounded."""
+        if table not in self.added_by_table:
+            delta = self.table(table)
+            found = NO_FILES if delta is None else pa.table(delta.get_add_actions(flatten=True))
+            in_order = found.sort_by([(DAY_OF_FILE, "ascending"), ("path", "ascending")]) if len(found) else NO_FILES
+            self.added_by_table[table] = in_order
+        return self.added_by_table[table]
 
     def days(self, table: str) -> list[date]:
         """The days that have rows, in order."""
-        return sorted(self.files_of(table).by_day)
+        days: list[date] = self.added(table)[DAY_OF_FILE].unique().to_pylist()
+        return days
 
     def files(self, table: str, days: Collection[date] | None = None) -> list[Path]:
         """Parquet files in the order of their rows, of the given days or of all; they lack the column of their day."""
-        by_day = self.files_of(table).by_day
-        chosen = sorted(by_day if days is None else by_day.keys() & set(days))
-        return [self.folder / table / path for day in chosen for path in by_day[day]]
-
-    def schema(self, table: str) -> pa.Schema:
-        """The table's columns and that of their day; none if it has no version."""
-        delta = self.files_of(table).table
-        return pa.schema([]) if delta is None else pa.schema(delta.schema().to_arrow())
-
-    def added(self, table: str) -> pa.Table:
-        """A row for each file: `path`, `partition.lake_day`, `min.<column>` and `max.<column>` of what has bounds."""
-        files = self.files_of(table)
-        return pa.table({}) if files.table is None else files.added
+        added = self.added(table)
+        if days is not None:
+            added = added.filter(pc.is_in(added[DAY_OF_FILE], pa.array(days, pa.date32())))
+        return self.paths(table, added)
 
     def paths(self, table: str, added: pa.Table) -> list[Path]:
         return [self.folder / table / path for path in added["path"].to_pylist()]
 
     def read(self, table: str, columns: Sequence[str] | None = None, days: Collection[date] | None = None) -> pa.Table:
-        """Rows of the given days, or of all, in order; None of the table's columns if it has no row there."""
+        """Rows of the given days, or of all, in order; a table without a column if there is none."""
         tables = [read_file(path, columns) for path in self.files(table, days)]
         return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
@@ -132,22 +147,6 @@ class Snapshot:
         """SQL of DuckDB for those rows; None if there is no file."""
         files = self.files(table, days)
         return parquet_files(*files) if files else None
-
-    def files_of(self, table: str) -> "Files":
-        if table not in self.opened:
-            version = self.versions.get(table)
-            self.opened[table] = Files(None if version is None else open_version(self.folder / table, version))
-        return self.opened[table]
-
-
-def open_version(folder: Path, version: int) -> DeltaTable:
-    try:
-        return DeltaTable(folder, version=version)
-    except DeltaError as error:
-        raise LakeError(
-            f"{folder}: the database names version {version}, which is not there; the data folder and its database are "
-            "of different copies: bring back both of one"
-        ) from error
 
 
 def days_between(start: datetime, end: datetime) -> list[date]:
@@ -160,25 +159,3 @@ def read_file(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     with pq.ParquetFile(path) as file:
         present = None if columns is None else [name for name in columns if name in file.schema_arrow.names]
         return file.read(columns=present)
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of a table at one version, none of a table that has no version."""
-
-    table: DeltaTable | None
-
-    @cached_property
-    def added(self) -> pa.Table:
-        """A row for each file: `path` within the table, `partition.lake_day`, `min.<column>`, `max.<column>`."""
-        assert self.table is not None
-        return pa.table(self.table.get_add_actions(flatten=True))
-
-    @cached_property
-    def by_day(self) -> dict[date, list[str]]:
-        if self.table is None:
-            return {}
-        paths: dict[date, list[str]] = {}
-        for path, day in zip(self.added["path"].to_pylist(), self.added[f"partition.{DAY}"].to_pylist(), strict=True):
-            paths.setdefault(day, []).append(path)
-        return {day: sorted(found) for day, found in paths.items()}

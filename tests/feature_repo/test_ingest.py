@@ -21,14 +21,14 @@ from sqlalchemy import select
 from feature_repo.chaos import no_chaos
 from feature_repo.contracts import lake as layout
 from feature_repo.contracts.base import DataInterval
-from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError, LakeBusyError
+from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError
 from feature_repo.expectations import Severity, complete
 from feature_repo.ingest import ingest as ingest_interval
 from feature_repo.landing import write_delivery
 from feature_repo.rules_sql import verdicts
 from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
-from infra.database import reading, schema
+from infra.database import LockBusyError, reading, schema
 from infra.lake import SILVER, source_group
 from tests.feature_repo import landed
 from tests.feature_repo.landed import (
@@ -307,7 +307,7 @@ def test_what_a_killed_ingest_had_committed_is_there_for_who_opens_the_newest_ve
     """The control of the test above: read without the named versions, half an interval would have been there."""
     killed = fresh(tmp_path / "killed", two_days["flights"])
     subprocess.run(ingest_command(killed, "silver_committed"), check=False, capture_output=True)
-    assert DeltaTable(landed.lake_of(killed).folder(source_group("flights")) / SILVER).count()
+    assert DeltaTable(landed.lake_of(killed).newest(source_group("flights")).folder / SILVER).count()
     assert landed.silver(killed).num_rows == 0
 
 
@@ -324,7 +324,7 @@ def test_two_ingests_of_one_interval_at_once_give_one_result(tmp_path: Path, two
 def test_the_loser_changes_nothing_and_is_not_recorded_as_a_bad_interval(installation: Path) -> None:
     def ingest_beside(point: str) -> None:
         if point == "validated":
-            with pytest.raises(LakeBusyError, match=r"sources/flights: process \d+ holds it"):
+            with pytest.raises(LockBusyError, match=r"sources/flights: process \d+ holds it"):
                 ingest_flights(chaos=no_chaos, wait=timedelta(0))
 
     lake = landed.lake_of(installation)

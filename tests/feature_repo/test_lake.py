@@ -16,8 +16,9 @@ from deltalake.exceptions import CommitFailedError
 
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
-from feature_repo.errors import LakeBusyError, LakeWriteError
+from feature_repo.errors import LakeWriteError
 from feature_repo.lake import Change, IntervalTable, change
+from infra.database import LockBusyError
 from infra.lake import DAY, Lake, LakeError, Snapshot
 from tests.feature_repo.landed import lake_of, snapshot
 
@@ -284,7 +285,7 @@ def test_a_race_lost_to_another_program_is_run_again_from_the_named_version(lake
 
     def write_beside() -> None:
         beside = rows(day, value=7).append_column(DAY, pa.array([day.date()]))
-        write_deltalake(lake.folder(GROUP) / "silver", beside, mode="append")
+        write_deltalake(lake.newest(GROUP).folder / "silver", beside, mode="append")
 
     commit(lake, 2, MONDAY, at("silver_opened", write_beside))
     assert seen(lake) == [2, 2]
@@ -302,7 +303,7 @@ def test_races_that_are_always_lost_end_with_a_sentence_and_nothing_changed(lake
 
 def test_a_second_writer_waits_and_after_its_deadline_is_told_who_writes(lake: Lake) -> None:
     with change(lake, GROUP) as first:
-        busy = pytest.raises(LakeBusyError, match=r"sources/s: process \d+ holds it")
+        busy = pytest.raises(LockBusyError, match=r"sources/s: process \d+ holds it")
         with busy, change(lake, GROUP, wait=timedelta(seconds=0.1)):
             pass
         put(first, BOTH_DAYS, 1)
@@ -346,9 +347,9 @@ def test_another_group_is_not_kept_waiting(lake: Lake) -> None:
 
 def test_tables_that_are_older_than_the_database_are_named_and_left_alone(lake: Lake, tmp_path: Path) -> None:
     commit(lake, 1, MONDAY)
-    shutil.copytree(lake.folder(GROUP), tmp_path / "older")
+    shutil.copytree(lake.newest(GROUP).folder, tmp_path / "older")
     commit(lake, 2, MONDAY)
-    shutil.rmtree(lake.folder(GROUP))
-    shutil.copytree(tmp_path / "older", lake.folder(GROUP))
+    shutil.rmtree(lake.newest(GROUP).folder)
+    shutil.copytree(tmp_path / "older", lake.newest(GROUP).folder)
     with pytest.raises(LakeError, match=r"names version 1, which is not there; .*different copies"):
         commit(lake, 3, MONDAY)

@@ -251,9 +251,8 @@ def test_a_lock_is_of_its_database_alone(postgresql: Server) -> None:
     database, other = postgresql.make_database(), postgresql.make_database()
     for url in (database, other):
         migrate(url)
-    with holder(other), locked(database, NAME):
-        with pytest.raises(LockBusyError) as busy, locked(database, NAME):
-            pass
+    with holder(other), locked(database, NAME), pytest.raises(LockBusyError) as busy, locked(database, NAME):
+        pass
     assert str(busy.value).count("session") == 1
 
 

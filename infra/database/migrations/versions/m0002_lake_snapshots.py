@@ -12,10 +12,6 @@ CREATE TABLE lake_snapshots (
     named_at_wall BIGINT NOT NULL,
     PRIMARY KEY (table_group, sequence)
 );
-CREATE TABLE lake_attempts (
-    table_group TEXT NOT NULL PRIMARY KEY,
-    attempt BIGINT NOT NULL
-);
 CREATE TABLE lake_pins (
     holder TEXT NOT NULL,
     table_group TEXT NOT NULL,
