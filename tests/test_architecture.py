@@ -94,6 +94,17 @@ def test_the_import_law_sees_a_breach() -> None:
     ]
 
 
+def test_only_the_leaf_reads_the_tables_of_the_lake_and_one_module_writes_them() -> None:
+    """No layer opens a table, or builds its path, by itself."""
+    importers = {
+        str(path.relative_to(ROOT))
+        for layer in LAYERS
+        for path in sources(layer)
+        if any(is_within(module, "deltalake") for module in imported_modules(path, path.read_text()))
+    }
+    assert importers == {"infra/lake/snapshot.py", "feature_repo/lake.py", "feature_repo/retention.py"}
+
+
 def test_contracts_need_the_standard_library_only() -> None:
     for path in sources("feature_repo/contracts"):
         for module in imported_modules(path, path.read_text()):

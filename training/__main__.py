@@ -18,7 +18,6 @@ from feature_repo.contracts import use_case_named
 from feature_repo.contracts.control import TrainingState
 from infra import one_shot
 from infra.database import DatabaseError, reading
-from infra.lake import Lake, Snapshot, use_case_group
 from infra.logs import configure_logs
 from infra.settings import Settings, let_waiting_threads_sleep
 from training import admission
@@ -30,6 +29,8 @@ from training.workspace import Workspace
 if TYPE_CHECKING:
     from feast import FeatureStore
     from mlflow import MlflowClient
+
+    from infra.lake import Snapshot
 
 REFUSED = 99
 app = typer.Typer(help="Training: from an alarm to a challenger.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -64,7 +65,7 @@ def mlflow_client(settings: Settings) -> Iterator["MlflowClient"]:
         raise TrainingError(f"the MLflow server at {settings.mlflow_url}: {error.message}") from error
 
 
-def feature_store(settings: Settings, use_case: str, gold: Snapshot) -> "FeatureStore":
+def feature_store(settings: Settings, use_case: str, gold: "Snapshot") -> "FeatureStore":
     from feature_repo.offline import open_feature_store
 
     return open_feature_store(settings, {use_case: gold})
@@ -93,6 +94,7 @@ def admit(
 def dataset(use_case: UseCaseName) -> None:
     """Build and keep the point-in-time training set of the open training; prints its digest."""
     settings, spec = Settings(), spec_named(use_case)
+    from infra.lake import Lake, use_case_group
     from training.dataset import build_dataset
 
     lake = Lake(settings.root, settings.database)
