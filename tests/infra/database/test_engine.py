@@ -219,10 +219,21 @@ def test_a_lock_is_held_alone_and_free_afterwards(database: str) -> None:
     assert is_free(database)
 
 
-def test_a_lock_is_free_after_an_error_too(database: str) -> None:
-    with pytest.raises(RuntimeError), locked(database, NAME):
-        raise RuntimeError
+def test_a_lock_is_free_after_an_error_too_and_at_once(database: str) -> None:
+    for _ in range(20):
+        with pytest.raises(RuntimeError), locked(database, NAME):
+            raise RuntimeError
     assert is_free(database)
+
+
+def test_a_session_that_held_a_lock_serves_nothing_else_afterwards(postgresql: Server) -> None:
+    database = postgresql.make_database()
+    migrate(database)
+    with locked(database, NAME) as transaction, transaction() as connection:
+        session = session_of(connection)
+    deadline = time.monotonic() + SOON.total_seconds()
+    while postgresql.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {session}"):
+        assert time.monotonic() < deadline, "its session goes on, and with it whatever lock it were left with"
 
 
 def test_a_shared_lock_keeps_out_only_who_wants_it_alone(database: str) -> None:
