@@ -7,7 +7,7 @@ an in-memory DuckDB. The checks are the same declarations that Great Expectation
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -19,23 +19,20 @@ from feature_repo.contracts.base import DataInterval, FeatureViewContract
 from feature_repo.contracts.lake import landing as landing_folder
 from feature_repo.errors import DeliveryError
 from feature_repo.expectations import Severity
+from feature_repo.known_keys import KnownKeys, keys_of
 from feature_repo.online_store import Change, Key, Row, Values, expired
 from feature_repo.rules_sql import broken
-from feature_repo.silver import rows_of_keys
 from feature_repo.sources import DELIVERED_AT, Source
 from feature_repo.transforms import (
     Prepared,
     Transforms,
     known_from,
     load_source,
-    open_engine,
     open_preparing_engine,
-    with_time_zone,
     without_time_zone,
 )
 from feature_repo.validation import open_references, tables_of
-from infra.clock import to_microseconds
-from infra.lake import Lake, source_group
+from infra.lake import Lake
 from infra.logs import logger
 
 log = logger(__name__)
@@ -57,47 +54,6 @@ class Delivered:
         return self.rows.__arrow_c_stream__(requested_schema)
 
 
-class KnownKeys:
-    """The keys of a source's rows that were taken in, for as long as the source declares; older ones are in silver.
-
-    A key is kept by the later of its row's own time and its delivery, so that every row with a time that young whose
-    key is not here is new.
-    """
-
-    def __init__(self, source: Source, lake: Lake) -> None:
-        self.source, self.lake = source, lake
-        self.kept_by: dict[tuple[object, ...], int] = {}
-
-    def add(self, rows: pa.Table) -> None:
-        times = (rows[name].cast(pa.int64()).to_pylist() for name in (self.source.time, DELIVERED_AT))
-        self.kept_by.update(zip(keys_of(self.source, rows), map(max, *times), strict=True))
-
-    def prune(self, before: datetime) -> None:
-        oldest = to_microseconds(before - self.source.keys_kept)
-        self.kept_by = {key: moment for key, moment in self.kept_by.items() if moment >= oldest}
-
-    def are_new(self, rows: pa.Table, before: datetime) -> list[bool]:
-        """For each row, whether no row of its key was taken in before."""
-        keys = [*keys_of(self.source, rows)]
-        oldest = to_microseconds(before - self.source.keys_kept)
-        old = [
-            moment is not None and moment < oldest and key not in self.kept_by
-            for key, moment in zip(keys, rows[self.source.time].cast(pa.int64()).to_pylist(), strict=True)
-        ]
-        in_silver = self.keys_in_silver(rows.filter(pa.array(old))) if any(old) else frozenset()
-        return [key not in self.kept_by and key not in in_silver for key in keys]
-
-    def keys_in_silver(self, rows: pa.Table) -> frozenset[tuple[object, ...]]:
-        connection = open_engine(threads=1)
-        connection.register("wanted", with_time_zone(rows))
-        with self.lake.open(source_group(self.source.name)) as held:
-            found = rows_of_keys(connection, self.source, held, "wanted", newest_from=date.max)
-            if found is None:
-                return frozenset()
-            held_rows = connection.execute(f"SELECT DISTINCT {', '.join(self.source.key)} FROM {found}")
-            return frozenset(keys_of(self.source, held_rows.to_arrow_table()))
-
-
 class MicroBatch:
     """The newest rows of every source, and what they mean at an instant."""
 
@@ -105,7 +61,7 @@ class MicroBatch:
         self.transforms, self.sources, self.lake = transforms, sources, lake
         self.connection = open_preparing_engine()
         self.taken_files: dict[str, set[str]] = {source.name: set() for source in sources}
-        self.known_keys = {source.name: KnownKeys(source, lake) for source in sources}
+        self.known_keys: dict[str, KnownKeys] = {}
         self.delivered: dict[str, Delivered] = {}
         self.pruned_on: datetime | None = None
         self.prepared: Prepared | None = None
@@ -128,6 +84,8 @@ class MicroBatch:
         oldest = before - self.transforms.history - self.transforms.contract.step
         for source in self.sources:
             read_from = min(oldest, before - source.keys_kept)
+            if source.name not in self.known_keys:
+                self.known_keys[source.name] = KnownKeys(source, self.lake, read_from)
             for path in self.new_files(source, read_from, before):
                 try:
                     self.take(source, path, DataInterval(start=read_from, end=before))
@@ -150,7 +108,7 @@ class MicroBatch:
         """Add the delivery's rows that break no rule of severity fail and whose key is new."""
         rows, known = landing.read_delivery(source, path, interval), self.known_keys[source.name]
         for distinct in rounds(source, without_time_zone(rows.select(source.columns))):
-            is_new = known.are_new(distinct, interval.end)
+            is_new = known.are_new(distinct)
             self.delivered[source.name].rows = distinct.filter(pa.array(is_new, pa.bool_()))
             added = self.connection.execute(f"EXECUTE take_{source.name}").to_arrow_table()
             known.add(added)
@@ -180,13 +138,6 @@ class MicroBatch:
             keyed = {row[1:first]: row[first:] for row in rows_by_view[view.name]}
             contents[view.name] = cast(dict[Key, Values], keyed)
         return contents
-
-
-def keys_of(source: Source, rows: pa.Table) -> Iterator[tuple[object, ...]]:
-    """Each row's key, times in microseconds: making a `datetime` of each costs several times as much."""
-    columns = (rows[name] for name in source.key)
-    plain = (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column for column in columns)
-    return zip(*(column.to_pylist() for column in plain), strict=True)
 
 
 def rounds(source: Source, rows: pa.Table) -> Iterator[pa.Table]:

@@ -5,7 +5,7 @@ its rows lie: of an old row, only the files of that time are opened. Rows of the
 alone, so that another time for the same key is found too, for as long as the source declares.
 """
 
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from feature_repo.sources import Source
+from feature_repo.sources import DELIVERED_AT, Source
 from infra.lake import DAY_OF_FILE, SILVER, Snapshot
 from infra.quoting import parquet_files
 
@@ -42,6 +42,18 @@ def rows_of_keys(
         if files
     ]
     return f"({' UNION ALL BY NAME '.join(parts)})" if parts else None
+
+
+def rows_ahead(source: Source, held: Snapshot, moment: datetime) -> str | None:
+    """SQL for silver's rows delivered before `moment` whose own time is not before it; None if there can be none."""
+    added, at = held.added(SILVER), pa.scalar(moment, pa.timestamp("us", "UTC"))
+    if added.num_rows == 0:
+        return None
+    reaches = pc.greater_equal(added[f"max.{source.time}"], pc.subtract(at, pa.scalar(ROUNDED_BY, pa.duration("us"))))
+    files = held.paths(SILVER, added.filter(reaches))
+    bound = f"TIMESTAMPTZ '{moment.isoformat()}'"
+    where = f"{DELIVERED_AT} < {bound} AND {source.time} >= {bound}"
+    return f"(FROM {parquet_files(*files)} WHERE {where})" if files else None
 
 
 def files_of_times(

@@ -6,14 +6,16 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from feature_repo.contracts.base import DataInterval
 from feature_repo.landing import write_delivery
 from feature_repo.microbatch import MicroBatch
+from feature_repo.sources import Source
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS, WEATHER
 from tests.feature_repo import landed
 
 OBSERVED = datetime(2013, 3, 1, 9, tzinfo=UTC)
 DELIVERED = OBSERVED + timedelta(hours=1)
-HOUR = timedelta(hours=1)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TIME = pa.timestamp("us", "UTC")
 COLD, MILD, NO_TEMPERATURE_AT_ALL = 20.0, 50.0, 999.0
 
@@ -85,3 +87,31 @@ def test_a_key_that_was_taken_in_before_keeps_its_first_row(micro_batch: MicroBa
     assert taken(micro_batch) == [COLD]
     deliver(micro_batch, DELIVERED + 2 * HOUR, NO_TEMPERATURE_AT_ALL, MILD)
     assert taken(micro_batch) == [COLD]
+
+
+@pytest.fixture(scope="module")
+def twelve_days(year: dict[str, pa.Table], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More days than the sources keep keys for, landed by the day and ingested."""
+    root = tmp_path_factory.mktemp("days")
+    landed.set_up(root)
+    for name, rows in year.items():
+        for day in range(12):
+            start = landed.START + timedelta(days=day)
+            write_delivery(root, name, start + DAY, landed.between(rows, start, start + DAY))
+        landed.ingest(root, name, DataInterval(start=landed.START, end=landed.START + 12 * DAY))
+    return root
+
+
+def held(micro_batch: MicroBatch, source: Source) -> pa.Table:
+    columns = ", ".join(source.columns)
+    return micro_batch.connection.sql(f"SELECT {columns} FROM {source.name} ORDER BY ALL").to_arrow_table()
+
+
+def test_one_that_starts_again_takes_every_row_that_silver_has(twelve_days: Path) -> None:
+    micro_batch = MicroBatch(TRANSFORMS, SOURCES, landed.lake_of(twelve_days))
+    micro_batch.take_deliveries(landed.START + 12 * DAY)
+    for source in SOURCES:
+        silver = landed.silver(twelve_days, source.name).select(source.columns)
+        order = [(name, "ascending") for name in source.columns]
+        assert held(micro_batch, source).num_rows == silver.num_rows
+        assert held(micro_batch, source).cast(silver.schema).sort_by(order).equals(silver.sort_by(order))
