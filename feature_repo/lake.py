@@ -26,12 +26,14 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError
+from sqlalchemy import select
 
 from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import LakeWriteError
 from infra.database import DatabaseError, locked
+from infra.database.schema import database_identity
 from infra.lake import DAY, Lake, Snapshot
 from infra.lake.snapshot import name_versions
 from infra.logs import logger
@@ -40,7 +42,10 @@ log = logger(__name__)
 
 WAIT = timedelta(minutes=2)  # for another writer of the group
 TRIES = 5
+MARKED_WITHIN = 20  # newest commits; a vacuum's two have no mark
 WRITER = "flywheel"  # whose app transactions they are
+# What each commit says of the database that was to name it, and of the snapshot that it was made on.
+MARK_OF_DATABASE, MARK_OF_SEQUENCE = "flywheel.database", "flywheel.sequence"
 ZSTD = WriterProperties(compression="ZSTD")
 # Old versions and their log go by `retention` alone, which knows what still names them.
 CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 0 days"}
@@ -69,8 +74,9 @@ class IntervalTable:
 class Change:
     """One writer's change of a group; `base` is what readers see meanwhile, `attempt` a number of no other change."""
 
-    def __init__(self, base: Snapshot, attempt: int, chaos: Chaos) -> None:
+    def __init__(self, base: Snapshot, database_id: str, attempt: int, chaos: Chaos) -> None:
         self.base, self.attempt, self.chaos = base, attempt, chaos
+        self.marks = {MARK_OF_DATABASE: database_id, MARK_OF_SEQUENCE: str(base.sequence)}
         self.versions = dict(base.versions)
 
     def replace(self, table: IntervalTable, rows: pa.Table, interval: DataInterval) -> None:
@@ -122,7 +128,7 @@ class Change:
             schema_mode="overwrite" if named is None else "merge",
             configuration=CONFIGURATION | {"delta.dataSkippingStatsColumns": bounds},
             writer_properties=ZSTD,
-            commit_properties=self.properties(),
+            commit_properties=self.properties([Transaction(WRITER, self.attempt)]),
             post_commithook_properties=HOOKS,
         )
         self.chaos(f"{table.name}_answered")
@@ -133,21 +139,27 @@ class Change:
         One that the base does not name has an orphan's rows, all of which the first write overwrites.
         """
         found, named = open_newest(folder), self.base.versions.get(table)
-        if (found is None and named is not None) or (
-            found is not None and named is not None and found.version() < named
-        ):
-            raise LakeWriteError(
-                f"{folder}: the database names version {named}, the newest is {found and found.version()}; the data "
-                "folder and its database are of different copies: bring back both of one"
-            )
-        if found is not None and named is not None and found.version() > named:
-            found.restore(named, commit_properties=CommitProperties(max_commit_retries=0))
+        if found is None or found.version() == named:
+            return found
+        self.require_orphan(found, folder)
+        if named is not None:
+            found.restore(named, commit_properties=self.properties([]))
             self.chaos(f"{table}_restored")
         return found
 
-    def properties(self) -> CommitProperties:
+    def require_orphan(self, found: DeltaTable, folder: Path) -> None:
+        """Raises LakeWriteError if what is ahead is no killed writer's, but named by a database that knows more."""
+        marked = next((entry for entry in found.history(MARKED_WITHIN) if MARK_OF_SEQUENCE in entry), self.marks)
+        is_same = marked[MARK_OF_DATABASE] == self.marks[MARK_OF_DATABASE]
+        if not is_same or int(marked[MARK_OF_SEQUENCE]) > self.base.sequence:
+            raise LakeWriteError(
+                f"{folder} belongs to a database that had named {marked[MARK_OF_SEQUENCE]} snapshots of "
+                f"{self.base.group}, this one has named {self.base.sequence}; bring back the database of this lake"
+            )
+
+    def properties(self, transactions: list[Transaction]) -> CommitProperties:
         """Without the library's own retries: what another committed meanwhile must be restored first."""
-        return CommitProperties(app_transactions=[Transaction(WRITER, self.attempt)], max_commit_retries=0)
+        return CommitProperties(app_transactions=transactions, custom_metadata=self.marks, max_commit_retries=0)
 
 
 @contextmanager
@@ -157,7 +169,9 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
     Waits for another writer of the group. Raises LockBusyError if that takes too long.
     """
     with locked(lake.database, f"lake/{group}", wait=wait) as transaction:
-        changed = Change(lake.newest(group), time.time_ns(), chaos)
+        with transaction() as connection:
+            database_id = connection.execute(select(database_identity.c.database_id)).scalar_one()
+        changed = Change(lake.newest(group), database_id, time.time_ns(), chaos)
         chaos("begun")
         yield changed
         chaos("written")

@@ -72,7 +72,11 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The address of what the layers share; see `infra.database`."""
-        return sqlalchemy_url(self.root / "control.db")
+        return sqlalchemy_url(self.database_file)
+
+    @property
+    def database_file(self) -> Path:
+        return self.root / "control.db"
 
     @property
     def prediction_log(self) -> Path:

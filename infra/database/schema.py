@@ -131,6 +131,8 @@ monitoring_results = Table(
     required("result"),
     PrimaryKeyConstraint("use_case", "window_start", "window_end"),
 )
+# Which database this is, wherever it is copied to: what lies outside it says whose it is.
+database_identity = Table("database_identity", metadata, required("database_id"))
 # One row each time that a group's tables became visible together; the highest sequence is what readers open.
 lake_snapshots = Table(
     "lake_snapshots",

@@ -136,7 +136,8 @@ def installed_versions() -> str:
 def require_what_cannot_be_made_again(settings: Settings) -> None:
     """Raises InstallationError if something of a made installation has gone that a new one would not fit."""
     kept = [settings.root / "secrets" / name for name in (*SECRET_NAMES, keys.SIGNING_KEY)]
-    gone = [str(path) for path in (*kept, *mlflow_server.databases(settings)) if not path.exists()]
+    databases = (settings.database_file, *mlflow_server.databases(settings))
+    gone = [str(path) for path in (*kept, *databases) if not path.exists()]
     if gone and is_set_up(settings):
         raise InstallationError(f"gone from an installation that was made: {', '.join(gone)}; bring back a copy")
 

@@ -327,7 +327,7 @@ def test_without_the_lock_the_second_writer_undoes_what_the_first_has_committed(
     """The control of the tests above: the same two changes, with nobody kept out."""
     commit(lake, 0, MONDAY)
     base = snapshot(lake.root, GROUP)
-    first, second = Change(base, 101, no_chaos), Change(base, 102, no_chaos)
+    first, second = Change(base, "", 101, no_chaos), Change(base, "", 102, no_chaos)
     put(first, DataInterval(start=MONDAY, end=TUESDAY), 1)
     put(second, DataInterval(start=TUESDAY, end=TUESDAY + ONE_DAY), 2)
     newest = Snapshot(
@@ -353,3 +353,26 @@ def test_tables_that_are_older_than_the_database_are_named_and_left_alone(lake: 
     shutil.copytree(tmp_path / "older", lake.newest(GROUP).folder)
     with pytest.raises(LakeError, match=r"names version 1, which is not there; .*different copies"):
         commit(lake, 3, MONDAY)
+
+
+def test_a_database_made_anew_beside_a_lake_overwrites_nothing(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    Path(lake.root / "control.db").unlink()
+    ended = subprocess.run(write_command(lake.root, 2, TUESDAY, ""), check=False, capture_output=True, text=True)
+    assert "LakeWriteError" in ended.stderr
+    assert (
+        "belongs to a database that had named 0 snapshots of sources/s, this one has named 0; bring back"
+        in ended.stderr
+    )
+    assert DeltaTable(lake.newest(GROUP).folder / "silver").version() == 0
+
+
+def test_a_database_from_before_some_changes_undoes_none_of_them(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    shutil.copy(lake.root / "control.db", lake.root / "older.db")
+    for number in range(3):
+        commit(lake, number, TUESDAY)
+    (lake.root / "older.db").replace(lake.root / "control.db")
+    with pytest.raises(LakeWriteError, match=r"had named 3 snapshots of sources/s, this one has named 1; bring back"):
+        commit(lake, 9, TUESDAY)
+    assert DeltaTable(lake.newest(GROUP).folder / "silver").version() == 3

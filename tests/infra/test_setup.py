@@ -99,14 +99,14 @@ def test_a_nearly_full_disk_is_refused_in_a_sentence(settings: Settings) -> None
         setup.require_space(settings, minimum_bytes=2**60)
 
 
-@pytest.mark.parametrize("gone", ["mlflow_password", SIGNING_KEY])
-def test_a_secret_that_has_gone_from_a_made_installation_is_not_replaced(settings: Settings, gone: str) -> None:
-    for database in mlflow_server.databases(settings):
+@pytest.mark.parametrize("gone", ["secrets/mlflow_password", f"secrets/{SIGNING_KEY}", "control.db"])
+def test_what_has_gone_from_a_made_installation_is_not_replaced(settings: Settings, gone: str) -> None:
+    for database in (settings.database_file, *mlflow_server.databases(settings)):
         database.parent.mkdir(exist_ok=True)
         database.touch()
     (settings.root / setup.STAMP).write_text(setup.installed_versions())
     setup.require_what_cannot_be_made_again(settings)
-    (settings.root / "secrets" / gone).unlink()
+    (settings.root / gone).unlink()
 
     with pytest.raises(InstallationError, match=rf"gone from an installation that was made: .*{gone}; bring back"):
         setup.set_up(settings)

@@ -1,5 +1,7 @@
 """The versions of the lake's tables that became visible together, and what keeps old ones."""
 
+import uuid
+
 from alembic import op
 
 revision, down_revision = "0002", "0001"
@@ -17,6 +19,9 @@ CREATE TABLE lake_pins (
     table_group TEXT NOT NULL,
     sequence BIGINT NOT NULL,
     PRIMARY KEY (holder, table_group)
+);
+CREATE TABLE database_identity (
+    database_id TEXT NOT NULL
 )
 """
 
@@ -24,3 +29,4 @@ CREATE TABLE lake_pins (
 def upgrade() -> None:
     for statement in TABLES.split(";"):
         op.execute(statement)
+    op.execute(f"INSERT INTO database_identity (database_id) VALUES ('{uuid.uuid4()}')")
