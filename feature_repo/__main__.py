@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from feature_repo.chaos import die_at
-from feature_repo.contracts import lake, use_case_named
+from feature_repo.contracts import folders, use_case_named
 from feature_repo.contracts.base import DataInterval
 from feature_repo.declarations import declarations_of
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError
@@ -72,7 +72,7 @@ def reference(use_case: UseCaseName) -> None:
 
     root = Settings().root
     for name, table in declarations_of(use_case).own_references().items():
-        path = lake.reference(root, use_case, name)
+        path = folders.reference(root, use_case, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as unfinished:
             pyarrow.parquet.write_table(table, unfinished, compression="zstd")
@@ -209,7 +209,7 @@ def parity(
         before = (built or EPOCH) + contract.step + contract.lag
         answers = checks.sample(contract, settings.prediction_log, before=before, number=sample, seed=seed)
         report = checks.compare(contract, offline.open_feature_store(settings, {use_case: gold}), answers)
-    checks.keep(report, lake.parity_report(settings.root, use_case))
+    checks.keep(report, folders.parity_report(settings.root, use_case))
     typer.echo(json.dumps(asdict(report)) if as_json else checks.summary(report))
     if report.mismatched:
         raise typer.Exit(1)

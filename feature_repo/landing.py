@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError
 from feature_repo.sources import DELIVERED_AT, Source
@@ -24,7 +24,7 @@ NAME_FORMAT = "%Y%m%dT%H%M%SZ"
 
 def write_delivery(data_dir: Path, source: str, delivered_before: datetime, rows: pa.Table) -> Path:
     """Put one delivery down; it is visible whole or not at all."""
-    folder = lake.landing(data_dir, source)
+    folder = folders.landing(data_dir, source)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{delivered_before.astimezone(UTC).strftime(NAME_FORMAT)}.parquet"
     with whole_file(path) as unfinished:
@@ -41,7 +41,7 @@ def delivered_before(path: Path) -> datetime:
 
 def deliveries(data_dir: Path, source: str, interval: DataInterval) -> list[Path]:
     """The files that may hold rows of the interval, in order: a file's name bounds its rows from above only."""
-    files = sorted(lake.landing(data_dir, source).glob("*.parquet"))
+    files = sorted(folders.landing(data_dir, source).glob("*.parquet"))
     return [path for path in files if delivered_before(path) > interval.start]
 
 

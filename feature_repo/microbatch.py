@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from feature_repo import landing
 from feature_repo.contracts.base import DataInterval, FeatureViewContract
-from feature_repo.contracts.lake import landing as landing_folder
+from feature_repo.contracts.folders import landing as landing_folder
 from feature_repo.errors import DeliveryError
 from feature_repo.expectations import Severity
 from feature_repo.known_keys import KnownKeys, keys_of

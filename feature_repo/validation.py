@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo import rules_sql
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import JOINT, DataInterval
 from feature_repo.errors import IntervalRefusedError, ReferenceMissingError
 from feature_repo.expectations import RefersTo, Severity
@@ -77,7 +77,7 @@ def connect() -> duckdb.DuckDBPyConnection:
 def open_references(connection: duckdb.DuckDBPyConnection, source: Source, owner: str, data_dir: Path) -> None:
     """Read the owner's reference tables that the source's rules speak of, named as `source.reference_table` says."""
     for name in sorted({rule.reference for rule in source.expectations if isinstance(rule, RefersTo)}):
-        path = lake.reference(data_dir, owner, name)
+        path = folders.reference(data_dir, owner, name)
         if not path.exists():
             raise ReferenceMissingError(
                 f"{source.name}: no reference table {path}; run `python -m feature_repo reference {owner}` first"

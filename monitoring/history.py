@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Table, select
 
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.control import Cause, TrainingState
 from infra.database import reading, schema
@@ -129,7 +129,7 @@ def requests_seen_by_client(root: Path, releases: list[ReleaseRow]) -> list[Sent
 
 def mismatches_found(root: Path, use_case: str) -> int | None:
     """Of the last parity run; None if there was none, or none that compared anything."""
-    path = lake.parity_report(root, use_case)
+    path = folders.parity_report(root, use_case)
     if not path.exists():
         return None
     found = json.loads(path.read_text())

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.contracts.lake import landing
+from feature_repo.contracts.folders import landing
 from infra.clock import from_microseconds, to_microseconds
 from infra.local.errors import InstallationError
 from infra.whole_file import whole_file

@@ -168,14 +168,14 @@ def test_it_is_six_files() -> None:
 
 
 def test_both_are_built_from_the_one_table_that_the_owner_ingested(played: Round) -> None:
-    layers = played.root.settings.root / "lake"
+    root = played.root.settings.root
     built = dict(line.rsplit(": ", 1) for line in played.outputs["owner's build"].splitlines())
     weather = built[f"origin_weather {DataInterval(start=FLOWN_FROM, end=TRAINED_AT)}"]
 
     assert int(weather.removesuffix(" rows")) > 0
     assert f"airport_rain {DataInterval(start=TRAINED_AT, end=ENDS_AT)}: " in played.outputs["build"]
-    assert sorted(path.name for path in (layers / "sources").iterdir()) == ["flights", "weather"]
-    assert sorted(path.name for path in (layers / "reference").iterdir()) == [OWNER]
+    assert sorted(path.name for path in (root / "lake" / "sources").iterdir()) == ["flights", "weather"]
+    assert sorted(path.name for path in (root / "references").iterdir()) == [OWNER]
     assert played.rows("SELECT DISTINCT use_case, source FROM quality ORDER BY source") == [
         (OWNER, "flights"),
         (OWNER, "weather"),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import delete
 
 from feature_repo import nycflights
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import DataInterval
 from feature_repo.lake import IntervalTable, change
 from feature_repo.landing import write_delivery
@@ -51,7 +51,7 @@ def set_up(data_dir: Path) -> None:
 
 def write_references(data_dir: Path) -> None:
     for name, table in nycflights.references().items():
-        path = lake.reference(data_dir, OWNER, name)
+        path = folders.reference(data_dir, OWNER, name)
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(table, path)
 

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from sqlalchemy import select
 
 from feature_repo.chaos import no_chaos
-from feature_repo.contracts import lake as layout
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError, FeatureRepoError, IntervalRefusedError
 from feature_repo.expectations import Severity, complete
@@ -465,7 +465,7 @@ def test_a_value_that_is_empty_is_not_shown_as_absent(tmp_path: Path, two_days: 
 def test_a_corrupt_file_fails_the_interval_and_the_lake_is_unchanged(installation: Path) -> None:
     ingest(installation, interval=FIRST_DAY)
     before = tables_of(installation)
-    newest = max(layout.landing(installation, "flights").iterdir())
+    newest = max(folders.landing(installation, "flights").iterdir())
     newest.write_bytes(newest.read_bytes()[:1000])
     with pytest.raises(DeliveryError, match=rf"{newest.name} cannot be read"):
         ingest(installation, interval=SECOND_DAY)
@@ -474,7 +474,7 @@ def test_a_corrupt_file_fails_the_interval_and_the_lake_is_unchanged(installatio
 
 
 def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path) -> None:
-    layout.reference(installation, OWNER, "planes").unlink()
+    folders.reference(installation, OWNER, "planes").unlink()
     with pytest.raises(
         FeatureRepoError, match=r"no reference table .*planes\.parquet; run `python -m feature_repo reference"
     ):
@@ -492,7 +492,7 @@ def test_a_missing_reference_table_is_named_with_what_to_run(installation: Path)
 def test_a_reference_table_without_what_a_rule_compares_with_is_named(
     installation: Path, columns_of: Callable[[pa.Table], dict[str, pa.Array]], says: str
 ) -> None:
-    path = layout.reference(installation, OWNER, "airports")
+    path = folders.reference(installation, OWNER, "airports")
     pq.write_table(pa.table(columns_of(pq.read_table(path))), path)
     with pytest.raises(
         FeatureRepoError, match=rf"referential:\w+ compares with column airport of .*, which {says}; decl"
@@ -501,7 +501,7 @@ def test_a_reference_table_without_what_a_rule_compares_with_is_named(
 
 
 def test_an_empty_reference_table_has_nothing_listed(installation: Path) -> None:
-    path = layout.reference(installation, OWNER, "airports")
+    path = folders.reference(installation, OWNER, "airports")
     pq.write_table(pq.read_table(path).slice(0, 0), path)
     report = ingest(installation)
     assert report.rows_by_rule["referential:origin"] == report.num_rows == report.num_clean

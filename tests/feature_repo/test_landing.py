@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import landing
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import DeliveryError
 from feature_repo.landing import deliveries, load, read_delivery, write_delivery
@@ -114,7 +114,7 @@ def never_delivered(path: Path, rows: pa.Table) -> None:
 def test_a_defect_of_a_whole_delivery_is_refused_with_what_to_do(
     write: Callable[[Path, pa.Table], None], sentence: str, tmp_path: Path, two_days: dict[str, pa.Table]
 ) -> None:
-    path = lake.landing(tmp_path, "flights") / f"{TWO_DAYS.end.strftime(landing.NAME_FORMAT)}.parquet"
+    path = folders.landing(tmp_path, "flights") / f"{TWO_DAYS.end.strftime(landing.NAME_FORMAT)}.parquet"
     path.parent.mkdir(parents=True)
     write(path, two_days["flights"])
     with pytest.raises(DeliveryError, match=sentence):
@@ -122,7 +122,7 @@ def test_a_defect_of_a_whole_delivery_is_refused_with_what_to_do(
 
 
 def test_a_file_that_is_not_named_like_a_delivery_is_refused(tmp_path: Path) -> None:
-    folder = lake.landing(tmp_path, "flights")
+    folder = folders.landing(tmp_path, "flights")
     folder.mkdir(parents=True)
     (folder / "january.parquet").touch()
     with pytest.raises(DeliveryError, match=r"january\.parquet is not named like a delivery"):

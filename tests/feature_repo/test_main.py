@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from feature_repo.__main__ import app
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.errors import IntervalRefusedError, NothingToDoError, ParityError, ReferenceMissingError
 from infra.database import migrate
 from infra.settings import Settings, child_environment
@@ -88,7 +88,7 @@ def test_a_killed_ingest_is_ended_by_the_same_command_again(tmp_path: Path, two_
 
 def test_references_and_feed_are_written_for_a_replay(tmp_path: Path) -> None:
     assert command(tmp_path, "reference", "flight_delay").returncode == 0
-    assert lake.reference(tmp_path, "flight_delay", "planes").exists()
+    assert folders.reference(tmp_path, "flight_delay", "planes").exists()
     ended = command(tmp_path, "feed", "flight_delay", "--out", str(tmp_path / "feed"))
     assert "flights.parquet: 1002073 rows" in ended.stdout
     assert sorted(path.name for path in (tmp_path / "feed").iterdir()) == ["flights.parquet", "weather.parquet"]

@@ -143,7 +143,7 @@ def test_the_micro_batch_checks_a_source_by_its_owners_reference_tables(installa
     micro_batch.take_deliveries(datetime(2013, 2, 8, 12, tzinfo=UTC))
     assert micro_batch.features_at(datetime(2013, 2, 8, 12, tzinfo=UTC))["airport_rain"]
 
-    for path in (installation / "lake" / "reference" / OWNER).iterdir():
+    for path in (installation / "references" / OWNER).iterdir():
         path.unlink()
     with pytest.raises(ReferenceMissingError, match="run `python -m feature_repo reference flight_delay` first"):
         MicroBatch(TRANSFORMS, (WEATHER,), landed.lake_of(installation))
@@ -154,7 +154,7 @@ def test_references_of_one_name_do_not_meet(installation: Path) -> None:
     ours = Column(name="newest_hour", type=ColumnType.FLOAT32)
     other = replace(WEATHER, name="radar")
     both = replace(RAIN, sources=("radar",), views=(replace(RAIN.views[0], columns=(ours,)),))
-    folder = installation / "lake" / "reference" / "rain_ahead"
+    folder = installation / "references" / "rain_ahead"
     folder.mkdir(parents=True)
     pa.parquet.write_table(pa.table({"airport": ["XXX"]}), folder / "airports.parquet")
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from feature_repo import rules_sql, suite
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from feature_repo.expectations import (
     Complete,
     Expectation,
@@ -104,7 +104,7 @@ def test_both_engines_agree_on_every_row_and_every_rule(
 def write_some_references(data_dir: Path, which: str) -> None:
     """The reference tables as they are, without a row, or with a row in which everything is absent."""
     landed.write_references(data_dir)
-    for path in lake.reference(data_dir, landed.OWNER, "x").parent.glob("*.parquet"):
+    for path in folders.reference(data_dir, landed.OWNER, "x").parent.glob("*.parquet"):
         table = pq.read_table(path)
         nothing = pa.Table.from_pylist([dict.fromkeys(table.column_names)], schema=table.schema)
         changed = {"whole": table, "empty": table.slice(0, 0), "absent": pa.concat_tables([table, nothing])}[which]

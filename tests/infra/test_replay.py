@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.contracts import USE_CASES
-from feature_repo.contracts.lake import landing
+from feature_repo.contracts.folders import landing
 from infra.clock import ReplayClock, to_microseconds
 from infra.local.client import Answer, PredictionClient
 from infra.local.ledger import Ledger, Round

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo.contracts.lake import landing
+from feature_repo.contracts.folders import landing
 from infra.local.errors import InstallationError
 from infra.local.world import Disturbances, Source, World, microseconds, spans
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from feature_repo import parity
-from feature_repo.contracts import lake
+from feature_repo.contracts import folders
 from infra.database import migrate
 from infra.settings import Settings
 from monitoring.history import History, ReleaseRow, numbers_of
@@ -75,7 +75,7 @@ def test_the_last_parity_run_is_a_metric(
 ) -> None:
     name = "flywheel_training_serving_mismatches{"
     assert name not in client.get("/metrics", headers=bearer).text
-    report = lake.parity_report(installation.settings.root, "flight_delay")
+    report = folders.parity_report(installation.settings.root, "flight_delay")
     parity.keep(parity.ParityReport(compared=9, mismatched=2, behind=0, featureless=0, examples=()), report)
     assert f'{name}use_case="flight_delay"}} 2.0' in client.get("/metrics", headers=bearer).text
     parity.keep(parity.ParityReport(compared=0, mismatched=0, behind=0, featureless=0, examples=()), report)

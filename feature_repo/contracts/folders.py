@@ -10,7 +10,7 @@ def landing(data_dir: Path, source: str) -> Path:
 
 def reference(data_dir: Path, owner: str, name: str) -> Path:
     """A small table that changes by hand: airports, aircraft; one Parquet file of the use case that declares it."""
-    return data_dir / "lake" / "reference" / owner / f"{name}.parquet"
+    return data_dir / "references" / owner / f"{name}.parquet"
 
 
 def parity_report(data_dir: Path, use_case: str) -> Path:
