@@ -3,7 +3,7 @@
 Every instant of the interval is computed by the views' own SQL; a row is kept only where a key's values differ from
 those of the instant before, or at the first instant of a day. That makes a log a hundredth of the dense table, and
 because of the daily rows a point-in-time join never looks back further than a day. Idempotent by interval: for the same
-deliveries a rerun gives the same bytes, and all tables change in one commit.
+deliveries a rerun gives the same rows, and all tables change together.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """One interval of one source, from its deliveries to the lake: bronze as delivered, silver clean, bad rows quarantined.
 
 Idempotent by interval: what the interval held before is replaced, so a rerun or a backfill of the same deliveries gives
-the same bytes. Everything is read and judged before anything is written, and the three tables change in one commit.
+the same rows. Everything is read and judged before anything is written, and the three tables change together.
 """
 
 from dataclasses import replace
@@ -30,17 +30,20 @@ def ingest(
     chaos: Chaos = no_chaos,
     wait: timedelta = WAIT,
 ) -> Report:
-    """Raises FeatureRepoError, the lake unchanged and the interval's quality recorded as failed, if it is refused."""
-    try:
-        with change(lake, source_group(source.name), chaos, wait=wait) as changed:
-            connection = connect()
+    """Raises FeatureRepoError, the lake unchanged and the interval's quality recorded as failed, if it is refused.
+
+    The interval's rows and its quality become visible together.
+    """
+    with change(lake, source_group(source.name), chaos, wait=wait) as changed:
+        connection = connect()
+        try:
             report = judge(connection, use_case, source, interval, lake.root, changed.base, engine)
-            chaos("validated")
-            write(connection, source, interval, changed)
-    except FeatureRepoError as error:
-        quality.record_failure(lake.database, use_case, source.name, interval, str(error))
-        raise
-    quality.record(lake.database, use_case, source.name, interval, report)
+        except FeatureRepoError as error:
+            quality.record_failure(lake.database, use_case, source.name, interval, str(error))
+            raise
+        chaos("validated")
+        write(connection, source, interval, changed)
+        changed.when_named(lambda naming: quality.record(naming, use_case, source.name, interval, report))
     return report
 
 

@@ -9,7 +9,7 @@ Delta's app transaction, so that a commit whose answer was lost is found to have
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,7 +26,7 @@ from deltalake import (
     write_deltalake,
 )
 from deltalake.exceptions import DeltaError
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
@@ -78,6 +78,11 @@ class Change:
         self.base, self.attempt, self.chaos = base, attempt, chaos
         self.marks = {MARK_OF_DATABASE: database_id, MARK_OF_SEQUENCE: str(base.sequence)}
         self.versions = dict(base.versions)
+        self.named_with: list[Callable[[Connection], None]] = []
+
+    def when_named(self, record: Callable[[Connection], None]) -> None:
+        """Have what belongs to the change recorded in the transaction in which it becomes visible."""
+        self.named_with.append(record)
 
     def replace(self, table: IntervalTable, rows: pa.Table, interval: DataInterval) -> None:
         """Make `rows`, in order of both times, the table's rows of the interval; those of other intervals stay.
@@ -177,6 +182,8 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
         chaos("written")
         with transaction() as connection:
             name_versions(connection, group, changed.base.sequence + 1, changed.versions)
+            for record in changed.named_with:
+                record(connection)
         chaos("named")
         try:
             retention.prune(lake, group, transaction)

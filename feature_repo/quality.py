@@ -8,7 +8,7 @@ import json
 
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.validation import Report
@@ -17,22 +17,24 @@ from infra.database import reading, upsert, writing
 from infra.database.schema import quality
 
 
-def record(database: str, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
+def record(connection: Connection, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
+    """In the transaction in which the interval's rows become visible."""
     details = {
         "rows_by_rule": dict(report.rows_by_rule),
         "repeats": report.num_repeats,
         "warnings": list(report.warnings),
     }
     counts = (report.num_rows, report.num_quarantined, report.num_warned, report.score, 0)
-    replace(database, use_case, source, interval, counts, details)
+    replace(connection, use_case, source, interval, counts, details)
 
 
 def record_failure(database: str, use_case: str, source: str, interval: DataInterval, reason: str) -> None:
-    replace(database, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
+    with writing(database) as connection:
+        replace(connection, use_case, source, interval, (0, 0, 0, 0.0, 1), {"reason": reason})
 
 
 def replace(
-    database: str,
+    connection: Connection,
     use_case: str,
     source: str,
     interval: DataInterval,
@@ -53,8 +55,7 @@ def replace(
         "failed": failed,
         "details": json.dumps(details, sort_keys=True),
     }
-    with writing(database) as connection:
-        upsert(connection, quality, row)
+    upsert(connection, quality, row)
 
 
 def ingested(database: str, owner: str, source: str) -> list[DataInterval]:

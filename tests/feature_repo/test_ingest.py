@@ -296,6 +296,7 @@ def test_killed_at_any_point_the_lake_is_as_before_or_as_after_and_a_rerun_ends_
 
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert tables_of(killed) == (after if point == "named" else before)
+    assert len(quality(killed)) == (2 if point == "named" else 1), "rows and their quality become visible together"
     ingest(killed)
     assert tables_of(killed) == after
     assert [row[4] for row in quality(killed)] == [0, 0]

@@ -9,6 +9,7 @@ from feature_repo.contracts.base import DataInterval
 from feature_repo.contracts.flight_delay import FLIGHT_DELAY
 from feature_repo.quality import record, record_failure, table_of
 from feature_repo.validation import Report
+from infra.database import writing
 
 START = datetime(2013, 2, 8, tzinfo=UTC)
 FIRST = DataInterval(start=START, end=START + timedelta(days=1))
@@ -33,8 +34,9 @@ def lines(database: str) -> list[str]:
 def test_a_rerun_replaces_what_the_run_before_found(database: str) -> None:
     record_failure(database, "flight_delay", "flights", SECOND, "delivered nothing")
     record_failure(database, "flight_delay", "flights", FIRST, "delivered nothing")
-    record(database, "flight_delay", "flights", FIRST, REPORT)
-    record(database, "another", "flights", FIRST, REPORT)
+    with writing(database) as connection:
+        for owner in ("flight_delay", "another"):
+            record(connection, owner, "flights", FIRST, REPORT)
     first, second = lines(database)
     assert [cell.strip() for cell in first.split("│")[4:8]] == ["200", "10", "3", "0.9500"]
     assert "format:origin 10, silent [for] 3:00:00" in first

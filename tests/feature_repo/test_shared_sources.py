@@ -18,6 +18,7 @@ from feature_repo.shared_sources import due_interval, require_ingested
 from feature_repo.transforms import Transforms
 from feature_repo.use_cases.flight_delay import WEATHER
 from feature_repo.validation import Report
+from infra.database import writing
 from tests.feature_repo import landed
 from tests.feature_repo.landed import OWNER, START, ingest
 
@@ -56,8 +57,9 @@ def days(first: float, last: float) -> DataInterval:
 
 
 def note(database: str, *intervals: DataInterval, owner: str = OWNER, source: str = "weather") -> None:
-    for interval in intervals:
-        quality.record(database, owner, source, interval, GOOD)
+    with writing(database) as connection:
+        for interval in intervals:
+            quality.record(connection, owner, source, interval, GOOD)
 
 
 def test_what_adjoins_is_joined_and_what_was_refused_is_left_out(database: str) -> None:
