@@ -242,7 +242,7 @@ def test_killed_while_it_restores_the_next_one_restores(lake: Lake) -> None:
 # Lost answers and lost races
 
 
-def at(chosen: str, act: Callable[[], None], *, times: int = 1) -> Chaos:
+def at(chosen: str, act: Callable[[], object], *, times: int = 1) -> Chaos:
     """Do `act` the first times that the point is reached."""
     left = [times]
 
