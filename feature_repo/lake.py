@@ -95,22 +95,26 @@ class Change:
         A lost race starts again from the base; a commit that landed although it failed is not made twice.
         """
         folder, failure = self.base.folder / table.name, None
+        opened = self.base.hand_over(table.name) or open_newest(folder)
         for _ in range(TRIES):
             try:
-                self.overwrite(folder, table, rows, first, last)
+                opened = self.overwrite(opened, table, rows, first, last)
             except (DeltaError, OSError) as error:
-                failure = error
-            landed = open_newest(folder)
-            if landed is not None and landed.transaction_version(WRITER) == self.attempt:
-                return int(landed.version())
+                failure, opened = error, open_newest(folder)
+            if opened is not None and opened.transaction_version(WRITER) == self.attempt:
+                return int(opened.version())
         assert failure is not None
         raise LakeWriteError(
             f"{folder}: {TRIES} commits failed, the last with: {one_line(failure)}; nothing became visible: see "
             "whether another program writes there and whether the disk has space, then run this again"
         ) from failure
 
-    def overwrite(self, folder: Path, table: IntervalTable, rows: pa.Table, first: date, last: date) -> None:
-        target, named = self.at_base(folder, table.name), self.base.versions.get(table.name)
+    def overwrite(
+        self, opened: DeltaTable | None, table: IntervalTable, rows: pa.Table, first: date, last: date
+    ) -> DeltaTable | None:
+        """The table as it then is."""
+        folder, named = self.base.folder / table.name, self.base.versions.get(table.name)
+        target = self.at_base(opened, table.name)
         bounds = ",".join(dict.fromkeys((table.partitioned_by, table.interval_by, *table.bounds)))
         self.chaos(f"{table.name}_opened")
         write_deltalake(
@@ -126,24 +130,21 @@ class Change:
             post_commithook_properties=HOOKS,
         )
         self.chaos(f"{table.name}_answered")
+        return open_newest(folder) if target is None else target
 
-    def at_base(self, folder: Path, table: str) -> DeltaTable | None:
-        """The newest version with the rows of the base; None if there is no table yet.
+    def at_base(self, opened: DeltaTable | None, table: str) -> DeltaTable | None:
+        """Moved on to the newest version, with the rows of the base; None if there is no table yet.
 
         One that the base does not name has an orphan's rows, all of which the first write overwrites.
         """
-        found, named = open_newest(folder), self.base.versions.get(table)
-        if (found is None and named is not None) or (
-            found is not None and named is not None and found.version() < named
-        ):
-            raise LakeWriteError(
-                f"{folder}: the database names version {named}, the newest is {found and found.version()}; the data "
-                "folder and its database are of different copies: bring back both of one"
-            )
-        if found is not None and named is not None and found.version() > named:
-            found.restore(named, commit_properties=CommitProperties(max_commit_retries=0))
+        if opened is None:
+            return None
+        opened.update_incremental()
+        named = self.base.versions.get(table)
+        if named is not None and opened.version() > named:
+            opened.restore(named, commit_properties=CommitProperties(max_commit_retries=0))
             self.chaos(f"{table}_restored")
-        return found
+        return opened
 
     def properties(self) -> CommitProperties:
         """Without the library's own retries: what another committed meanwhile must be restored first."""
