@@ -42,8 +42,13 @@ WAIT = timedelta(minutes=2)  # for another writer of the group
 TRIES = 5
 WRITER = "flywheel"  # whose app transactions they are
 ZSTD = WriterProperties(compression="ZSTD")
-# Old versions and their log go by `retention` alone, which knows what still names them.
-CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 0 days"}
+# Old versions and their log go by `retention` alone, which knows what still names them. To open a table, each commit
+# after the newest checkpoint is read: sixty of them take longer than the files of ten years in a checkpoint.
+CONFIGURATION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 0 days",
+    "delta.checkpointInterval": "10",
+}
 HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 ONE_MICROSECOND = timedelta(microseconds=1)
 

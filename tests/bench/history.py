@@ -1,7 +1,7 @@
 """Lakes that are years old: real rows of some time at earlier times too, written by the writer that the platform has.
 
 A time is moved with all others of its row, keys among them, so nothing repeats. The last days come one by one, as they
-do in operation; what was before them comes in blocks, enough that the log has its checkpoint.
+do in operation; what was before them comes by years, and the log has its checkpoints.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.feature_repo import landed
 DAY = timedelta(days=1)
 BEGIN = datetime(2013, 1, 1, tzinfo=UTC)
 REAL = DataInterval(start=BEGIN, end=BEGIN + 52 * 7 * DAY)  # whole weeks: a Monday stays one
-BLOCK = 36 * DAY
+YEAR = 365 * DAY
 DAYS_ONE_BY_ONE = 60
 ROWS_OF_A_BAD_ONE = 100
 
@@ -72,7 +72,7 @@ def make_source(root: Path, flights: pa.Table, num_days: int) -> Path:
     """The flights of as many days before the real ones; returns its folder."""
     landed.set_up(root)
     recent = BEGIN - DAYS_ONE_BY_ONE * DAY
-    blocks = [*cut(BEGIN - num_days * DAY, recent, BLOCK), *cut(recent, BEGIN, DAY)]
+    blocks = [*cut(BEGIN - num_days * DAY, recent, YEAR), *cut(recent, BEGIN, DAY)]
     for interval in track(blocks, f"{num_days} days of flights"):
         write_source(root, repeated(flights, DELIVERED_AT, REAL, interval), interval)
     return root
@@ -82,7 +82,7 @@ def make_gold(root: Path, gold: Snapshot, real: DataInterval, blocks: list[DataI
     """The change logs of all views over the blocks, of those of the `real` interval."""
     tables = [change_log(view, FLIGHT_DELAY.lag) for view in FLIGHT_DELAY.views]
     logs = {table.name: gold.read(table.name) for table in tables}
-    for interval in track(blocks, f"{len(blocks)} blocks of change logs"):
+    for interval in track(blocks, f"change logs from {blocks[0].start:%Y-%m} on"):
         with change(landed.lake_of(root), use_case_group(FLIGHT_DELAY.name)) as changed:
             for table in tables:
                 rows = repeated(logs[table.name], table.interval_by, real, interval)

@@ -18,14 +18,13 @@ from feature_repo.use_cases.flight_delay import FLIGHTS
 from feature_repo.validation import Engine
 from infra.lake import POPULATION, use_case_group
 from infra.settings import Settings
-from tests.bench.history import BEGIN, DAY, cut, make_gold, make_source, write_source
+from tests.bench.history import BEGIN, DAY, YEAR, cut, make_gold, make_source, write_source
 from tests.bench.measure import Results, in_turns
 from tests.feature_repo import landed
 from tests.training.winter import DELIVERED
 
 FEW_DAYS, MANY_DAYS = 60, 3650
 ROUNDS = 9
-SLOW_ROUNDS = 5
 NUM_ASKED = 1000
 MONTH = DataInterval(start=DELIVERED.end - 32 * DAY, end=DELIVERED.end - DAY)
 
@@ -105,7 +104,7 @@ def bench_engines(root: Path, flights: pa.Table, first: int, results: Results) -
 def bench_history(folder: Path, winter: Settings, results: Results) -> None:
     """The same questions of one month, in a lake of that month and in one of ten years."""
     gold = landed.gold_of(winter.root)
-    many_days = [*cut(MONTH.start - (MANY_DAYS - 31) * DAY, MONTH.start, timedelta(days=365)), MONTH]
+    many_days = [*cut(MONTH.start - (MANY_DAYS - 31) * DAY, MONTH.start, YEAR), MONTH]
     population = between(gold.read(POPULATION), "prediction_time", MONTH)
     # Not of the first days: what they ask for lies before the month.
     asked = population.slice(population.num_rows // 2, NUM_ASKED)

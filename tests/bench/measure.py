@@ -53,6 +53,4 @@ def in_turns(
             wall, cpu = time.perf_counter(), time.process_time()
             work(number)
             times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return [
-        Medians(*(1000 * statistics.median(each) for each in zip(*times[1:], strict=True))) for times in taken
-    ]
+    return [Medians(*(1000 * statistics.median(each) for each in zip(*times[1:], strict=True))) for times in taken]

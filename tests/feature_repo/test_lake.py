@@ -205,6 +205,15 @@ def test_an_error_leaves_what_readers_see_and_the_next_change_does_not_publish_i
     assert seen(lake) == [2, 2]
 
 
+def test_a_table_is_opened_by_its_checkpoint_and_ten_commits_at_most(lake: Lake) -> None:
+    for number in range(12):
+        commit(lake, number)
+    log = lake.newest(GROUP).folder / "silver" / "_delta_log"
+    for version in range(9):
+        (log / f"{version:020}.json").unlink()
+    assert seen(lake) == [11, 11]
+
+
 # Killed
 
 
