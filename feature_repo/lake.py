@@ -47,8 +47,13 @@ WRITER = "flywheel"  # whose app transactions they are
 # What each commit says of the database that was to name it, and of the snapshot that it was made on.
 MARK_OF_DATABASE, MARK_OF_SEQUENCE = "flywheel.database", "flywheel.sequence"
 ZSTD = WriterProperties(compression="ZSTD")
-# Old versions and their log go by `retention` alone, which knows what still names them.
-CONFIGURATION = {"delta.enableExpiredLogCleanup": "false", "delta.logRetentionDuration": "interval 0 days"}
+# Old versions and their log go by `retention` alone, which knows what still names them. To open a table, each commit
+# after the newest checkpoint is read: sixty of them take longer than the files of ten years in a checkpoint.
+CONFIGURATION = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 0 days",
+    "delta.checkpointInterval": "10",
+}
 HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 ONE_MICROSECOND = timedelta(microseconds=1)
 
@@ -106,22 +111,26 @@ class Change:
         A lost race starts again from the base; a commit that landed although it failed is not made twice.
         """
         folder, failure = self.base.folder / table.name, None
+        opened = self.base.hand_over(table.name) or open_newest(folder)
         for _ in range(TRIES):
             try:
-                self.overwrite(folder, table, rows, first, last)
+                opened = self.overwrite(opened, table, rows, first, last)
             except (DeltaError, OSError) as error:
-                failure = error
-            landed = open_newest(folder)
-            if landed is not None and landed.transaction_version(WRITER) == self.attempt:
-                return int(landed.version())
+                failure, opened = error, open_newest(folder)
+            if opened is not None and opened.transaction_version(WRITER) == self.attempt:
+                return int(opened.version())
         assert failure is not None
         raise LakeWriteError(
             f"{folder}: {TRIES} commits failed, the last with: {one_line(failure)}; nothing became visible: see "
             "whether another program writes there and whether the disk has space, then run this again"
         ) from failure
 
-    def overwrite(self, folder: Path, table: IntervalTable, rows: pa.Table, first: date, last: date) -> None:
-        target, named = self.at_base(folder, table.name), self.base.versions.get(table.name)
+    def overwrite(
+        self, opened: DeltaTable | None, table: IntervalTable, rows: pa.Table, first: date, last: date
+    ) -> DeltaTable | None:
+        """The table as it then is."""
+        folder, named = self.base.folder / table.name, self.base.versions.get(table.name)
+        target = self.at_base(opened, table.name)
         bounds = ",".join(dict.fromkeys((table.partitioned_by, table.interval_by, *table.bounds)))
         self.chaos(f"{table.name}_opened")
         write_deltalake(
@@ -137,20 +146,23 @@ class Change:
             post_commithook_properties=HOOKS,
         )
         self.chaos(f"{table.name}_answered")
+        return open_newest(folder) if target is None else target
 
-    def at_base(self, folder: Path, table: str) -> DeltaTable | None:
-        """The newest version with the rows of the base; None if there is no table yet.
+    def at_base(self, opened: DeltaTable | None, table: str) -> DeltaTable | None:
+        """Moved on to the newest version, with the rows of the base; None if there is no table yet.
 
         One that the base does not name has an orphan's rows, all of which the first write overwrites.
         """
-        found, named = open_newest(folder), self.base.versions.get(table)
-        if found is None or found.version() == named:
-            return found
-        self.require_orphan(found, folder)
-        if named is not None:
-            found.restore(named, commit_properties=self.properties([]))
+        if opened is None:
+            return None
+        opened.update_incremental()
+        named = self.base.versions.get(table)
+        if opened.version() != named:
+            self.require_orphan(opened, self.base.folder / table)
+        if named is not None and opened.version() != named:
+            opened.restore(named, commit_properties=self.properties([]))
             self.chaos(f"{table}_restored")
-        return found
+        return opened
 
     def require_orphan(self, found: DeltaTable, folder: Path) -> None:
         """Raises LakeWriteError if what is ahead is no killed writer's, but named by a database that knows more."""

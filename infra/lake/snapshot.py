@@ -100,12 +100,22 @@ class Snapshot:
     group: str
     sequence: int
     versions: Mapping[str, int]
+    open_by_table: dict[str, DeltaTable] = field(default_factory=dict, compare=False, repr=False)
     added_by_table: dict[str, pa.Table] = field(default_factory=dict, compare=False, repr=False)
 
     def table(self, name: str) -> DeltaTable | None:
         """None if it has no version. Raises LakeError if its version is not in the folder."""
-        if name not in self.versions:
-            return None
+        if name in self.versions and name not in self.open_by_table:
+            self.open_by_table[name] = self.open_named(name)
+        return self.open_by_table.get(name)
+
+    def hand_over(self, name: str) -> DeltaTable | None:
+        """The table for a writer, which moves it on; it is opened again if it is asked for again."""
+        table = self.table(name)
+        self.open_by_table.pop(name, None)
+        return table
+
+    def open_named(self, name: str) -> DeltaTable:
         try:
             return DeltaTable(self.folder / name, version=self.versions[name])
         except DeltaError as error:

@@ -1,14 +1,11 @@
-"""`make bench`: the hot paths on seven weeks of real flights, each beside what it must be compared with.
+"""`make bench`: the hot paths on seven weeks of real flights, and the lake, each beside what it is to be compared with.
 
 Timings of one machine at one moment: believe the ratio to the control, which was measured in the same run.
 """
 
 import json
 import logging
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +13,6 @@ import pyarrow as pa
 import structlog
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from feature_repo import nycflights, offline
 from feature_repo.contracts.base import DataInterval
@@ -27,6 +23,8 @@ from feature_repo.stream import Stream
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
 from infra.settings import Settings
 from serving.online_features import OnlineFeatures
+from tests.bench.lake import bench_lake
+from tests.bench.measure import Results, cpu_seconds, median_seconds
 from tests.feature_repo import landed
 from tests.feature_repo.flown import HandClock
 from tests.serving.installation import REQUEST, make_settings, running_service
@@ -39,30 +37,6 @@ NUM_JOINED = 5000
 NUM_READS = 500
 NUM_REQUESTS = 1000
 STEP = FLIGHT_DELAY.step
-
-
-class Results:
-    def __init__(self) -> None:
-        self.table = Table("what", "unit", "ours", "control", "ratio", title="Hot paths, seven weeks of flights")
-
-    def add(self, what: str, unit: str, ours: float, control: tuple[str, float] | None = None) -> None:
-        beside = () if control is None else (f"{control[1]:.3g} {control[0]}", f"{ours / control[1]:.2f}")
-        self.table.add_row(what, unit, f"{ours:.3g}", *beside)
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
-
-
-def median_seconds(work: Callable[[], object], *, times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        begun = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - begun)
-    return statistics.median(seconds)
 
 
 def bench_build(root: Path, results: Results) -> None:
@@ -134,18 +108,20 @@ def bench_predictions(folder: Path, results: Results) -> None:
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
-    results = Results()
+    hot_paths, lake = Results("Hot paths, seven weeks of flights"), Results("The lake")
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(data_dir=Path(folder) / "winter")
         settings.root.mkdir()
         make_lake(settings.root)
         offline.apply(settings)
-        bench_build(settings.root, results)
-        instant = bench_micro_batch(settings.root, results)
-        bench_online_reads(settings, instant, results)
-        bench_join(settings, results)
-        bench_predictions(Path(folder) / "service", results)
-    Console(width=120).print(results.table)
+        bench_build(settings.root, hot_paths)
+        instant = bench_micro_batch(settings.root, hot_paths)
+        bench_online_reads(settings, instant, hot_paths)
+        bench_join(settings, hot_paths)
+        bench_predictions(Path(folder) / "service", hot_paths)
+        bench_lake(Path(folder), settings, lake)
+    for results in (hot_paths, lake):
+        Console(width=120).print(results.table)
 
 
 if __name__ == "__main__":

@@ -159,6 +159,18 @@ def test_a_reader_keeps_its_rows_over_ten_commits(lake: Lake) -> None:
     assert seen(lake) == [10, 10]
 
 
+def test_what_a_change_began_from_stays_as_it_was_while_its_tables_are_written(lake: Lake) -> None:
+    commit(lake, 1, MONDAY)
+    with change(lake, GROUP) as changed:
+        put(changed, BOTH_DAYS, 2)
+        kept = changed.base.table("silver")
+        assert kept is not None
+        assert kept.version() == 0
+        assert values(changed.base) == [1, 1]
+        put(changed, BOTH_DAYS, 3)
+    assert seen(lake) == [3, 3, 3, 3]
+
+
 def test_a_reader_sees_the_change_before_or_after_never_between(lake: Lake) -> None:
     commit(lake, 0)
     found: list[list[int]] = []
@@ -191,6 +203,15 @@ def test_an_error_leaves_what_readers_see_and_the_next_change_does_not_publish_i
     assert seen(lake) == [1, 1]
     commit(lake, 2, MONDAY)
     assert seen(lake) == [2, 2]
+
+
+def test_a_table_is_opened_by_its_checkpoint_and_ten_commits_at_most(lake: Lake) -> None:
+    for number in range(12):
+        commit(lake, number)
+    log = lake.newest(GROUP).folder / "silver" / "_delta_log"
+    for version in range(9):
+        (log / f"{version:020}.json").unlink()
+    assert seen(lake) == [11, 11]
 
 
 # Killed
