@@ -6,8 +6,6 @@ restores those first, because its own commits stand on whatever is newest. Each 
 Delta's app transaction, so that a commit whose answer was lost is found to have landed.
 """
 
-import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +28,7 @@ from deltalake.exceptions import DeltaError
 from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
+from feature_repo.durable import make_durable
 from feature_repo.errors import LakeWriteError
 from infra.database import DatabaseError, locked
 from infra.lake import DAY, Lake, Snapshot
@@ -86,7 +85,8 @@ class Change:
         # In one chunk: the library writes chunks side by side, in any order.
         rows = rows.append_column(DAY, pc.cast(rows[table.partitioned_by], pa.date32())).combine_chunks()
         self.versions[table.name] = self.commit(table, rows, first, last)
-        make_durable(self.base.folder / table.name, self.versions[table.name])
+        named = self.base.versions.get(table.name, -1)
+        make_durable(self.base.folder / table.name, named, self.versions[table.name])
         self.chaos(f"{table.name}_committed")
 
     def commit(self, table: IntervalTable, rows: pa.Table, first: date, last: date) -> int:
@@ -165,7 +165,7 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
             name_versions(connection, group, changed.base.sequence + 1, changed.versions)
         chaos("named")
         try:
-            retention.prune(lake, group, transaction)
+            retention.prune(lake, group, transaction, chaos)
         except (DatabaseError, DeltaError, OSError) as error:  # the change is visible all the same
             log.warning("old_versions_stay", group=group, reason=one_line(error))
 
@@ -190,19 +190,6 @@ def with_other_intervals(own: pa.Table, held: pa.Table, column: str, interval: D
     start, end = (pa.scalar(moment, held[column].type) for moment in (interval.start, interval.end))
     earlier, later = held.filter(pc.less(held[column], start)), held.filter(pc.greater_equal(held[column], end))
     return pa.concat_tables([earlier, own, later], promote_options="default").select(own.column_names)
-
-
-def make_durable(folder: Path, version: int) -> None:
-    """Have the disk hold a version's files before the database names it: the library leaves that to the system."""
-    commit = folder / "_delta_log" / f"{version:020}.json"
-    actions = [json.loads(line) for line in commit.read_text().splitlines()]
-    files = [folder / action["add"]["path"] for action in actions if "add" in action]
-    for path in sorted({commit, *files, *(file.parent for file in (commit, *files)), folder}):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def one_line(error: Exception) -> str:
