@@ -6,8 +6,6 @@ restores those first, because its own commits stand on whatever is newest. Each 
 Delta's app transaction, so that a commit whose answer was lost is found to have landed.
 """
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +29,7 @@ from sqlalchemy import Connection, select
 from feature_repo import retention
 from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
+from feature_repo.durable import make_durable
 from feature_repo.errors import LakeWriteError
 from infra.database import DatabaseError, locked
 from infra.database.schema import database_identity
@@ -102,7 +101,8 @@ class Change:
         # In one chunk: the library writes chunks side by side, in any order.
         rows = rows.append_column(DAY, pc.cast(rows[table.partitioned_by], pa.date32())).combine_chunks()
         self.versions[table.name] = self.commit(table, rows, first, last)
-        make_durable(self.base.folder / table.name, self.versions[table.name])
+        named = self.base.versions.get(table.name, -1)
+        make_durable(self.base.folder / table.name, named, self.versions[table.name])
         self.chaos(f"{table.name}_committed")
 
     def commit(self, table: IntervalTable, rows: pa.Table, first: date, last: date) -> int:
@@ -198,7 +198,7 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
                 record(connection)
         chaos("named")
         try:
-            retention.prune(lake, group, transaction)
+            retention.prune(lake, group, transaction, chaos)
         except (DatabaseError, DeltaError, OSError) as error:  # the change is visible all the same
             log.warning("old_versions_stay", group=group, reason=one_line(error))
 
@@ -223,19 +223,6 @@ def with_other_intervals(own: pa.Table, held: pa.Table, column: str, interval: D
     start, end = (pa.scalar(moment, held[column].type) for moment in (interval.start, interval.end))
     earlier, later = held.filter(pc.less(held[column], start)), held.filter(pc.greater_equal(held[column], end))
     return pa.concat_tables([earlier, own, later], promote_options="default").select(own.column_names)
-
-
-def make_durable(folder: Path, version: int) -> None:
-    """Have the disk hold a version's files before the database names it: the library leaves that to the system."""
-    commit = folder / "_delta_log" / f"{version:020}.json"
-    actions = [json.loads(line) for line in commit.read_text().splitlines()]
-    files = [folder / action["add"]["path"] for action in actions if "add" in action]
-    for path in sorted({commit, *files, *(file.parent for file in (commit, *files)), folder}):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def one_line(error: Exception) -> str:

@@ -6,13 +6,14 @@ file of an unfinished write is taken for a forgotten one.
 """
 
 import json
-from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable
 from sqlalchemy import delete, select
 
+from feature_repo.chaos import Chaos, no_chaos
+from feature_repo.durable import make_checkpoint_durable, make_durable
 from infra.clock import SystemClock, to_microseconds
 from infra.database import LockBusyError, locked
 from infra.database.engine import Transaction
@@ -22,11 +23,12 @@ from infra.lake.snapshot import name_versions, reader_lock
 
 KEPT_FOR = timedelta(days=7)
 PRUNED_EVERY = timedelta(days=1)  # to find a table's forgotten files is to list all of its folder
+UNFINISHED = "*#[0-9]*"  # what the library calls a file that it is writing; its own listing leaves them out
 ONE_MICROSECOND = timedelta(microseconds=1)
 COLUMNS = lake_snapshots.c
 
 
-def prune(lake: Lake, group: str, transaction: Transaction) -> None:
+def prune(lake: Lake, group: str, transaction: Transaction, chaos: Chaos = no_chaos) -> None:
     """Forget the group's snapshots that nothing needs and remove the files that only they named.
 
     The caller holds the group's lock and has named its versions. What is still read is left to a later change.
@@ -40,29 +42,49 @@ def prune(lake: Lake, group: str, transaction: Transaction) -> None:
         due = connection.execute(select(COLUMNS.sequence, COLUMNS.named_at_wall).where(is_due)).all()
     if min((row.named_at_wall for row in due), default=due_from) > due_from - PRUNED_EVERY // ONE_MICROSECOND:
         return
-    with ExitStack() as stack, transaction() as connection:
-        unread = [sequence for sequence, _ in due if is_unread(stack, lake, group, sequence)]
-        connection.execute(delete(lake_snapshots).where(mine, COLUMNS.sequence.in_(unread)))
+    chaos("old_found")
+    unread = [sequence for sequence, _ in due if is_unread(lake, group, sequence)]
+    with transaction() as connection:  # a reader that has ended since may have pinned what it read
+        connection.execute(delete(lake_snapshots).where(is_due, COLUMNS.sequence.in_(unread)))
         named = [json.loads(each) for each in connection.execute(select(COLUMNS.versions).where(mine)).scalars()]
-    kept = {table: [each[table] for each in named if table in each] for table in newest.versions}
-    versions = {table: clean(newest.folder / table, of_table) for table, of_table in kept.items()}
+    chaos("old_forgotten")
+    versions = {}
+    for table, version in newest.versions.items():
+        versions[table] = clean(newest.folder / table, version, [each[table] for each in named if table in each])
+        chaos(f"{table}_cleaned")
     with transaction() as connection:
         name_versions(connection, group, newest.sequence + 1, versions)
+    chaos("pruned")
 
 
-def is_unread(stack: ExitStack, lake: Lake, group: str, sequence: int) -> bool:
-    """Whether no process reads it; then none begins to until the stack is closed."""
+def is_unread(lake: Lake, group: str, sequence: int) -> bool:
+    """Whether no process reads it; then none will, since only the newest is opened."""
     try:
-        stack.enter_context(locked(lake.database, reader_lock(group, sequence), once=True))
+        with locked(lake.database, reader_lock(group, sequence), once=True):
+            return True
     except LockBusyError:
         return False
-    return True
 
 
-def clean(folder: Path, kept: list[int]) -> int:
+def clean(folder: Path, newest: int, kept: list[int]) -> int:
     """Remove files that no kept version names, and the log of before the oldest; the version that this made."""
+    for unfinished in folder.rglob(UNFINISHED):
+        unfinished.unlink()
     table = DeltaTable(folder)
+    if table.version() > newest:  # by a write that died
+        table.restore(newest, commit_properties=CommitProperties(max_commit_retries=0))
     # The library's least age protects writers that it cannot see; here the group's lock does.
     table.vacuum(0, enforce_retention_duration=False, dry_run=False, full=True, keep_versions=kept)
-    DeltaTable(folder, version=min(kept)).cleanup_metadata()
-    return int(table.version())
+    forget_log(folder, min(kept))
+    version = int(table.version())
+    make_durable(folder, newest, version)
+    return version
+
+
+def forget_log(folder: Path, before: int) -> None:
+    """Only what a checkpoint stands for is removed, and no checkpoint is made of itself so soon."""
+    if (folder / "_delta_log" / f"{before - 1:020}.json").exists():
+        oldest = DeltaTable(folder, version=before)
+        oldest.create_checkpoint()
+        make_checkpoint_durable(folder, before)
+        oldest.cleanup_metadata()
