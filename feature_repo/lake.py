@@ -41,7 +41,7 @@ log = logger(__name__)
 
 WAIT = timedelta(minutes=2)  # for another writer of the group
 TRIES = 5
-MARKED_WITHIN = 20  # newest commits; a vacuum's two have no mark
+MARKED_WITHIN = 20  # newest commits; another program's have no mark
 WRITER = "flywheel"  # whose app transactions they are
 # What each commit says of the database that was to name it, and of the snapshot that it was made on.
 MARK_OF_DATABASE, MARK_OF_SEQUENCE = "flywheel.database", "flywheel.sequence"
@@ -198,7 +198,7 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
                 record(connection)
         chaos("named")
         try:
-            retention.prune(lake, group, transaction, chaos)
+            retention.prune(lake, group, transaction, changed.marks, chaos)
         except (DatabaseError, DeltaError, OSError) as error:  # the change is visible all the same
             log.warning("old_versions_stay", group=group, reason=one_line(error))
 

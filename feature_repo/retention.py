@@ -6,6 +6,7 @@ file of an unfinished write is taken for a forgotten one.
 """
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,9 +29,10 @@ ONE_MICROSECOND = timedelta(microseconds=1)
 COLUMNS = lake_snapshots.c
 
 
-def prune(lake: Lake, group: str, transaction: Transaction, chaos: Chaos = no_chaos) -> None:
+def prune(lake: Lake, group: str, transaction: Transaction, marks: Mapping[str, str], chaos: Chaos = no_chaos) -> None:
     """Forget the group's snapshots that nothing needs and remove the files that only they named.
 
+    `marks` go with each commit, as those of the change that it follows.
     The caller holds the group's lock and has named its versions. What is still read is left to a later change.
     """
     newest, mine = lake.newest(group), COLUMNS.table_group == group
@@ -50,7 +52,8 @@ def prune(lake: Lake, group: str, transaction: Transaction, chaos: Chaos = no_ch
     chaos("old_forgotten")
     versions = {}
     for table, version in newest.versions.items():
-        versions[table] = clean(newest.folder / table, version, [each[table] for each in named if table in each])
+        kept = [each[table] for each in named if table in each]
+        versions[table] = clean(newest.folder / table, version, kept, marks)
         chaos(f"{table}_cleaned")
     with transaction() as connection:
         name_versions(connection, group, newest.sequence + 1, versions)
@@ -66,15 +69,17 @@ def is_unread(lake: Lake, group: str, sequence: int) -> bool:
         return False
 
 
-def clean(folder: Path, newest: int, kept: list[int]) -> int:
+def clean(folder: Path, newest: int, kept: list[int], marks: Mapping[str, str]) -> int:
     """Remove files that no kept version names, and the log of before the oldest; the version that this made."""
     for unfinished in folder.rglob(UNFINISHED):
         unfinished.unlink()
-    table = DeltaTable(folder)
+    table, marked = DeltaTable(folder), CommitProperties(custom_metadata=dict(marks), max_commit_retries=0)
     if table.version() > newest:  # by a write that died
-        table.restore(newest, commit_properties=CommitProperties(max_commit_retries=0))
+        table.restore(newest, commit_properties=marked)
     # The library's least age protects writers that it cannot see; here the group's lock does.
-    table.vacuum(0, enforce_retention_duration=False, dry_run=False, full=True, keep_versions=kept)
+    table.vacuum(
+        0, enforce_retention_duration=False, dry_run=False, full=True, keep_versions=kept, commit_properties=marked
+    )
     forget_log(folder, min(kept))
     version = int(table.version())
     make_durable(folder, newest, version)

@@ -95,12 +95,12 @@ def dataset(use_case: UseCaseName) -> None:
     """Build and keep the point-in-time training set of the open training; prints its digest."""
     settings, spec = Settings(), spec_named(use_case)
     from infra.lake import Lake, use_case_group
-    from training.dataset import build_dataset
+    from training.dataset import build_dataset, keep_gold
 
     lake = Lake(settings.root, settings.database)
     with one_open(settings, use_case) as training, lake.open(use_case_group(use_case)) as gold:
         try:
-            lake.pin(gold, holder=f"training/{training.training_id}")
+            keep_gold(lake, gold, training, data_dir=settings.root)
             open_store = partial(feature_store, settings, use_case, gold)
             facts = build_dataset(open_store, spec, training, gold, data_dir=settings.root)
         except UnfitData as error:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from feature_repo.contracts.base import DataInterval
 from infra.clock import to_microseconds
-from infra.lake import Snapshot
+from infra.lake import Lake, Snapshot
 from infra.whole_file import whole_file
 from training.control import Training
 from training.digest import digest_of
@@ -28,6 +28,9 @@ from training.workspace import Workspace, write_json
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+
+PIN = "training"
 
 
 def build_dataset(
@@ -63,6 +66,14 @@ def build_dataset(
     )
     write_json(workspace.dataset_facts, asdict(facts))
     return facts
+
+
+def keep_gold(lake: Lake, gold: Snapshot, training: Training, *, data_dir: Path) -> None:
+    """Have the versions that a training set is made of stay for as long as its folder; those of gone folders may go."""
+    lake.pin(gold, f"{PIN}/{training.training_id}")
+    for holder in lake.holders(PIN):
+        if not Workspace.folder_of(data_dir, holder.removeprefix(f"{PIN}/")).exists():
+            lake.unpin(holder)
 
 
 def split_intervals(spec: TrainingSpec, whole: DataInterval) -> dict[str, DataInterval]:

@@ -20,9 +20,13 @@ class Workspace:
 
     @classmethod
     def of(cls, data_dir: Path, training_id: str) -> "Workspace":
-        folder = data_dir / "trainings" / training_id
+        folder = cls.folder_of(data_dir, training_id)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
+
+    @staticmethod
+    def folder_of(data_dir: Path, training_id: str) -> Path:
+        return data_dir / "trainings" / training_id
 
     @property
     def dataset(self) -> Path:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from infra.clock import SystemClock, to_microseconds
 from infra.database import locked, reading, upsert, writing
@@ -73,6 +73,16 @@ class Lake:
         row = {"holder": holder, "table_group": snapshot.group, "sequence": snapshot.sequence}
         with writing(self.database) as connection:
             upsert(connection, lake_pins, row)
+
+    def holders(self, kind: str) -> list[str]:
+        """Whoever has pinned a snapshot, of those whose name begins with `<kind>/`."""
+        query = select(lake_pins.c.holder).where(lake_pins.c.holder.startswith(f"{kind}/", autoescape=True)).distinct()
+        with reading(self.database) as connection:
+            return [*connection.execute(query).scalars()]
+
+    def unpin(self, holder: str) -> None:
+        with writing(self.database) as connection:
+            connection.execute(delete(lake_pins).where(lake_pins.c.holder == holder))
 
 
 def reader_lock(group: str, sequence: int) -> str:

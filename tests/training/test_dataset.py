@@ -1,5 +1,6 @@
 """The training set of real flights by real Feast: who is in it, who is not, and when there is none."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +19,7 @@ from tests.feature_repo import landed
 from tests.training import winter
 from tests.training.winter import NOW, SPEC
 from training.control import Training
-from training.dataset import build_dataset
+from training.dataset import build_dataset, keep_gold
 from training.errors import TrainingError, UnfitData
 from training.features import add_vectors
 from training.population import read_population
@@ -188,3 +189,21 @@ def test_a_training_set_that_was_changed_is_not_read(dataset: Dataset, tmp_path:
     pq.write_table(winter.with_shuffled_labels(table), workspace.dataset)
     with pytest.raises(TrainingError, match=f"expected {facts.digest}"):
         read_dataset(workspace, facts)
+
+
+def test_a_training_set_keeps_the_versions_that_it_was_made_of_until_its_folder_goes(
+    winter_root: Path, tmp_path: Path
+) -> None:
+    winter.installation(tmp_path)
+    lake = landed.lake_of(tmp_path)
+    landed.write_gold(tmp_path, "labels", landed.gold(winter_root, "labels").slice(0, 5), "known_at")
+    first, second = (replace(kept_training(tmp_path), training_id=name) for name in ("first", "second"))
+    with lake.open("use_cases/flight_delay") as gold:
+        for training in (first, second):
+            Workspace.of(tmp_path, training.training_id)
+            keep_gold(lake, gold, training, data_dir=tmp_path)
+            keep_gold(lake, gold, training, data_dir=tmp_path)
+        assert sorted(lake.holders("training")) == ["training/first", "training/second"]
+        shutil.rmtree(Workspace.of(tmp_path, "first").folder)
+        keep_gold(lake, gold, second, data_dir=tmp_path)
+    assert lake.holders("training") == ["training/second"]
