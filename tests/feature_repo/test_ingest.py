@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -26,10 +27,11 @@ from feature_repo.expectations import Severity, complete
 from feature_repo.ingest import ingest as ingest_interval
 from feature_repo.landing import write_delivery
 from feature_repo.rules_sql import verdicts
+from feature_repo.silver import rows_of_keys
 from feature_repo.sources import Source, columns
 from feature_repo.use_cases.flight_delay import FLIGHTS
 from infra.database import LockBusyError, reading, schema
-from infra.lake import SILVER, source_group
+from infra.lake import SILVER, days_between, source_group
 from tests.feature_repo import landed
 from tests.feature_repo.landed import (
     OWNER,
@@ -184,6 +186,33 @@ def test_a_day_delivered_again_later_changes_nothing(
     report = ingest(twice, interval=LATER)
     assert report.num_repeats == 500
     assert landed.silver(twice) == landed.silver(once)
+
+
+def test_a_row_delivered_again_weeks_later_is_found_in_silver_of_its_own_time_and_in_no_other_file(
+    installation: Path, two_days: dict[str, pa.Table], year: dict[str, pa.Table]
+) -> None:
+    rows, much_later = two_days["flights"], LATER.start + 40 * DAY
+    interval = DataInterval(start=much_later, end=much_later + DAY)
+    late = shift(rows.slice(0, 50), "delivered_at", 42 * DAY)
+    other = put(shift(rows.slice(50, 1), "delivered_at", 42 * DAY), "destination", ["ZZZ"])
+    meanwhile = DataInterval(start=START + 20 * DAY, end=START + 21 * DAY)
+    write_delivery(installation, "flights", meanwhile.end, between(year["flights"], meanwhile.start, meanwhile.end))
+    for each in (TWO_DAYS, meanwhile):
+        ingest(installation, interval=each)
+    write_delivery(installation, "flights", interval.end, pa.concat_tables([late, other]))
+
+    report = ingest(installation, replace(FLIGHTS, max_quarantined_share=1.0), interval)
+
+    assert (report.num_repeats, report.num_quarantined, report.num_clean) == (50, 1, 0)
+    connection = duckdb.connect()
+    connection.register("wanted", late)
+    held = landed.snapshot(installation, source_group("flights"))
+    newest_from = (much_later - FLIGHTS.keys_kept).date()
+    found = rows_of_keys(connection, FLIGHTS, held, "wanted", newest_from=newest_from)
+    assert found is not None
+    assert connection.sql(f"SELECT count(*) FROM {found}").fetchall() == [(50,)]
+    opened = [path for path in held.files(SILVER) if str(path) in found]
+    assert opened == held.files(SILVER, days_between(TWO_DAYS.start, FIRST_DAY.end))
 
 
 def test_without_its_key_a_source_would_keep_the_repeats(installation: Path, two_days: dict[str, pa.Table]) -> None:

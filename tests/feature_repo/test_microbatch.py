@@ -1,5 +1,6 @@
 """What of a delivery is taken in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from feature_repo.contracts.base import DataInterval
+from feature_repo.expectations import Ordered
 from feature_repo.landing import write_delivery
 from feature_repo.microbatch import MicroBatch
 from feature_repo.sources import Source
-from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS, WEATHER
+from feature_repo.use_cases.flight_delay import FLIGHTS, SOURCES, TRANSFORMS, WEATHER
 from tests.feature_repo import landed
 
 OBSERVED = datetime(2013, 3, 1, 9, tzinfo=UTC)
@@ -115,3 +117,65 @@ def test_one_that_starts_again_takes_every_row_that_silver_has(twelve_days: Path
         order = [(name, "ascending") for name in source.columns]
         assert held(micro_batch, source).num_rows == silver.num_rows
         assert held(micro_batch, source).cast(silver.schema).sort_by(order).equals(silver.sort_by(order))
+
+
+# Weather that is known before its time: without the rule that forbids that.
+FORECAST = replace(WEATHER, expectations=tuple(rule for rule in WEATHER.expectations if not isinstance(rule, Ordered)))
+
+
+def observed(at: datetime, delivered_at: datetime, temperature: float = 40.0) -> pa.Table:
+    row = {"origin": "EWR", "observed_at": at, "temperature": temperature, "delivered_at": delivered_at}
+    return pa.Table.from_pylist([row], schema=WEATHER.schema)
+
+
+def num_new(root: Path, weather: Source, delivered: pa.Table, before: datetime) -> int:
+    """How many of the rows a micro-batch takes that starts on that delivery."""
+    micro_batch = MicroBatch(TRANSFORMS, (FLIGHTS, weather), landed.lake_of(root))
+    micro_batch.take_deliveries(before - HOUR)
+    num_held = held(micro_batch, WEATHER).num_rows
+    write_delivery(root, "weather", before, delivered)
+    micro_batch.take_deliveries(before)
+    return int(held(micro_batch, WEATHER).num_rows - num_held)
+
+
+@pytest.mark.parametrize(
+    ("ingested", "num_taken"), [(True, 0), (False, 1)], ids=["in silver", "the control: not there"]
+)
+def test_an_old_row_that_comes_again_after_everything_about_it_was_forgotten_is_looked_for_in_silver(
+    tmp_path: Path, ingested: bool, num_taken: int
+) -> None:
+    landed.set_up(tmp_path)
+    write_delivery(tmp_path, "weather", DELIVERED + HOUR, observed(OBSERVED, DELIVERED))
+    if ingested:
+        landed.ingest(tmp_path, "weather", DataInterval(start=DELIVERED, end=DELIVERED + HOUR))
+    again = DELIVERED + 60 * DAY
+    assert num_new(tmp_path, WEATHER, observed(OBSERVED, again), again + HOUR) == num_taken
+
+
+@pytest.mark.parametrize(
+    ("ingested", "num_taken"), [(True, 0), (False, 1)], ids=["in silver", "the control: not there"]
+)
+def test_a_row_of_a_time_ahead_is_known_until_that_time_has_passed(
+    tmp_path: Path, ingested: bool, num_taken: int
+) -> None:
+    """Delivered first before all that a new micro-batch reads, and its own time lies after that."""
+    landed.set_up(tmp_path)
+    ahead = DELIVERED + 60 * DAY
+    write_delivery(tmp_path, "weather", DELIVERED + HOUR, observed(ahead, DELIVERED))
+    if ingested:
+        landed.ingest(tmp_path, FORECAST, DataInterval(start=DELIVERED, end=DELIVERED + HOUR))
+    again = ahead - DAY
+    assert num_new(tmp_path, FORECAST, observed(ahead, again), again + HOUR) == num_taken
+
+
+def test_keys_are_forgotten_once_their_time_has_passed(twelve_days: Path) -> None:
+    micro_batch = MicroBatch(TRANSFORMS, SOURCES, landed.lake_of(twelve_days))
+    end = landed.START + 12 * DAY
+    micro_batch.take_deliveries(end)
+    num_taken = held(micro_batch, WEATHER).num_rows
+    known = micro_batch.known_keys["weather"].kept_by
+    young = sum(
+        moment >= end - WEATHER.keys_kept
+        for moment in landed.silver(twelve_days, "weather")["delivered_at"].to_pylist()
+    )
+    assert young == len(known) < 0.7 * num_taken
