@@ -39,7 +39,7 @@ from feature_repo.online_store import Key, OnlineStore, Row
 from feature_repo.transforms import PRELUDE
 from feature_repo.use_cases.flight_delay import SOURCES, TRANSFORMS
 from infra.clock import to_microseconds
-from infra.lake import view_table
+from infra.lake import source_group, view_table
 from infra.settings import Settings, child_environment
 from tests.feature_repo import flown, landed
 
@@ -353,3 +353,20 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> str:
         except OSError:
             server.poll()
     raise AssertionError(f"{url} did not answer; the server's exit code is {server.poll()}")
+
+
+def test_a_join_reads_the_versions_that_the_store_was_opened_on(blizzard: Path, tmp_path: Path) -> None:
+    """All views of one moment, whatever is built meanwhile: here, that nothing was ever delivered."""
+    root = Path(shutil.copytree(blizzard, tmp_path / "data"))
+    offline.apply(Settings(data_dir=root))
+    rows = requests(root).slice(0, 200)
+    rows = rows.rename_columns([offline.AS_OF if name == "prediction_time" else name for name in rows.column_names])
+    opened = landed.feast_of(root)
+    before = offline.historical_features(opened, FLIGHT_DELAY, rows)
+    landed.forget(root, *(source_group(source.name) for source in SOURCES))
+    build(TRANSFORMS, SOURCES, flown.BUILT, lake=landed.lake_of(root))
+
+    assert offline.historical_features(opened, FLIGHT_DELAY, rows).equals(before)
+    after = offline.historical_features(landed.feast_of(root), FLIGHT_DELAY, rows)
+    assert [column.null_count for column in after.columns] == [after.num_rows] * after.num_columns
+    assert sum(column.null_count for column in before.columns) < 0.6 * before.num_rows * before.num_columns
