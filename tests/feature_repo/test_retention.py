@@ -418,7 +418,8 @@ def test_without_pruning_every_change_leaves_its_own(lake: Lake) -> None:
         with lake.open(GROUP):
             pass
     beside = len(files_in(lake.newest(GROUP).folder)) - len(of(lake.newest(GROUP)))
-    assert (beside, len(named(lake)), len(locks(lake))) == (40 + 39, 40, 40)
+    assert beside >= 40 + 39  # and the log's checkpoints
+    assert (len(named(lake)), len(locks(lake))) == (40, 40)
 
 
 # Processes that do what they are told
