@@ -20,6 +20,7 @@ from feature_repo.sources import DELIVERED_AT, Source
 from infra.whole_file import whole_file
 
 NAME_FORMAT = "%Y%m%dT%H%M%SZ"
+OR_MOVE_AWAY = "or move the file away; then run this again"
 
 
 def write_delivery(data_dir: Path, source: str, delivered_before: datetime, rows: pa.Table) -> Path:
@@ -36,7 +37,9 @@ def delivered_before(path: Path) -> datetime:
     try:
         return datetime.strptime(path.stem, NAME_FORMAT).replace(tzinfo=UTC)
     except ValueError as error:
-        raise DeliveryError(f"{path} is not named like a delivery, <YYYYMMDDTHHMMSSZ>.parquet; rename it") from error
+        raise DeliveryError(
+            f"{path} is not named like a delivery, <YYYYMMDDTHHMMSSZ>.parquet; rename it, {OR_MOVE_AWAY}"
+        ) from error
 
 
 def deliveries(data_dir: Path, source: str, interval: DataInterval) -> list[Path]:
@@ -82,19 +85,21 @@ def read_delivery(source: Source, path: Path, interval: DataInterval) -> pa.Tabl
     except (pa.ArrowException, OSError) as error:
         raise DeliveryError(
             f"{source.name}: delivery {path} cannot be read ({one_line(error)}); "
-            "have the source deliver it again, or move the file away, then run this again"
+            f"have the source deliver it again, {OR_MOVE_AWAY}"
         ) from error
     delivered_at = rows[DELIVERED_AT]
     if delivered_at.null_count:
         raise DeliveryError(
-            f"{source.name}: {delivered_at.null_count} rows of {path.name} have no delivered_at, so they belong to no "
-            "interval; it is stamped on arrival: correct whoever wrote the delivery, and write it again"
+            f"{source.name}: {delivered_at.null_count} rows of {path} have no delivered_at, so they belong to no "
+            "interval; it is stamped on arrival: correct whoever wrote the delivery and write it again, "
+            f"{OR_MOVE_AWAY}"
         )
     late = pc.sum(pc.greater_equal(delivered_at, pa.scalar(delivered_before(path), delivered_at.type))).as_py()
     if late:
         raise DeliveryError(
-            f"{source.name}: {late} rows of {path.name} have a delivered_at at or after the delivery's own time; "
-            "a file holds only rows delivered before its name says; correct the clock of whoever wrote it"
+            f"{source.name}: {late} rows of {path} have a delivered_at at or after the delivery's own time; "
+            "a file holds only rows delivered before its name says; correct the clock of whoever wrote it and write it "
+            f"again, {OR_MOVE_AWAY}"
         )
     inside = pc.and_(
         pc.greater_equal(delivered_at, pa.scalar(interval.start, delivered_at.type)),
@@ -109,17 +114,17 @@ def check_schema(source: Source, path: Path, found: pa.Schema) -> None:
     missing = [name for name in source.columns if name not in found.names]
     if missing:
         unexpected = [name for name in found.names if name not in source.columns]
-        renamed = f"; it has {', '.join(unexpected)}, which nobody declared: renamed?" if unexpected else ""
+        others = f"it has {', '.join(unexpected)}, which nobody declared: renamed? Have" if unexpected else "have"
         raise DeliveryError(
-            f"{source.name}: delivery {path} has no column {', '.join(missing)}{renamed} "
-            "Have the source restore the column, or declare the change in the use case's source"
+            f"{source.name}: delivery {path} has no column {', '.join(missing)}; {others} the source restore it, "
+            f"declare the change in the use case's source, {OR_MOVE_AWAY}"
         )
     for field in source.schema:
         actual = found.field(field.name).type
         if not fits(actual, field.type):
             raise DeliveryError(
                 f"{source.name}: column {field.name} of delivery {path} is {actual}, expected {field.type}; "
-                "have the source restore the type, or declare the change in the use case's source"
+                f"have the source restore the type, declare the change in the use case's source, {OR_MOVE_AWAY}"
             )
 
 

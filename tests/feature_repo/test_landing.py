@@ -100,10 +100,10 @@ def never_delivered(path: Path, rows: pa.Table) -> None:
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (truncated, r"cannot be read .*have the source deliver it again, or move the file away"),
+        (truncated, r"cannot be read .*have the source deliver it again, or move the file away;"),
         (damaged, r"cannot be read"),
-        (renamed, r"has no column delay_minutes; it has delay, which nobody declared: renamed\?"),
-        (without_column, r"has no column carrier"),
+        (renamed, r"has no column delay_minutes; it has delay, which nobody declared: renamed\? Have the source"),
+        (without_column, r"has no column carrier; have the source restore it"),
         (other_type, r"column flight of delivery .* is string, expected int64"),
         (local_time, r"column event_time .* is timestamp\[us\], expected timestamp\[us, tz=UTC\]"),
         (from_the_future, r"1 rows of .* have a delivered_at at or after the delivery's own time"),
@@ -117,16 +117,19 @@ def test_a_defect_of_a_whole_delivery_is_refused_with_what_to_do(
     path = folders.landing(tmp_path, "flights") / f"{TWO_DAYS.end.strftime(landing.NAME_FORMAT)}.parquet"
     path.parent.mkdir(parents=True)
     write(path, two_days["flights"])
-    with pytest.raises(DeliveryError, match=sentence):
+    with pytest.raises(DeliveryError, match=sentence) as refused:
         read_delivery(FLIGHTS, path, TWO_DAYS)
+    assert str(path) in str(refused.value)
+    assert str(refused.value).endswith(", or move the file away; then run this again")
 
 
 def test_a_file_that_is_not_named_like_a_delivery_is_refused(tmp_path: Path) -> None:
     folder = folders.landing(tmp_path, "flights")
     folder.mkdir(parents=True)
     (folder / "january.parquet").touch()
-    with pytest.raises(DeliveryError, match=r"january\.parquet is not named like a delivery"):
+    with pytest.raises(DeliveryError, match=r"january\.parquet is not named like a delivery") as refused:
         deliveries(tmp_path, "flights", TWO_DAYS)
+    assert str(refused.value).endswith("; rename it, or move the file away; then run this again")
 
 
 def test_a_wider_string_a_coarser_timestamp_and_an_empty_column_are_the_declared_types(
