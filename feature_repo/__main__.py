@@ -8,6 +8,7 @@ command imports its module itself: some need seconds of imports that no other on
 import json
 import sqlite3
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,8 @@ import typer
 from feature_repo.chaos import die_at
 from feature_repo.contracts import folders, use_case_named
 from feature_repo.contracts.base import DataInterval
-from feature_repo.declarations import declarations_of
-from feature_repo.errors import FeatureRepoError, IntervalRefusedError
+from feature_repo.declarations import Declarations, declarations_of
+from feature_repo.errors import FeatureRepoError, IntervalRefusedError, NothingDeliveredError
 from infra import one_shot
 from infra.clock import EPOCH
 from infra.database import DatabaseError
@@ -67,7 +68,7 @@ def feed(
 
 @app.command()
 def reference(use_case: UseCaseName) -> None:
-    """Write the use case's reference tables into the lake."""
+    """Write the use case's reference tables: references/<use case>/<name>.parquet in the data folder."""
     import pyarrow.parquet
 
     root = Settings().root
@@ -110,44 +111,70 @@ def ingest(
             refusals.append(refusal)
         else:
             typer.echo(f"{source.name} {interval}: {report.summary}")
-    if len(refusals) > 1:
-        raise IntervalRefusedError("; ".join(map(str, refusals)))
-    for only in refusals:
-        raise only
+    if refusals:
+        raise in_one(refusals)
+
+
+def in_one(refusals: Sequence[FeatureRepoError]) -> FeatureRepoError:
+    """The refusals of several sources, of which those that delivered nothing share a sentence."""
+    silent = [each for each in refusals if isinstance(each, NothingDeliveredError)]
+    others = [each for each in refusals if not isinstance(each, NothingDeliveredError)]
+    if silent:
+        names = [source for each in silent for source in each.sources]
+        others = [NothingDeliveredError(names, silent[0].interval), *others]
+    return others[0] if len(others) == 1 else IntervalRefusedError("; ".join(map(str, others)))
 
 
 @app.command()
 def quality(use_case: UseCaseName) -> None:
     """Show the quality of every ingested interval, and why one was refused."""
-    from rich.console import Console
+    from feature_repo.quality import lines_of
 
-    from feature_repo.quality import table_of
-
-    table = table_of(Settings().database, use_case_named(use_case))
-    Console().print(table if table.row_count else f"{use_case}: no interval was ingested yet")
+    for line in lines_of(Settings().database, use_case_named(use_case)):
+        typer.echo(line)
 
 
 @app.command()
 def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels.
 
-    Without an interval: what was ingested of all its sources since gold was built.
+    Without an interval: from where gold ends to where what was ingested of all its sources has its next hole. What was
+    ingested anew before gold's end is built only by naming its interval.
     """
     from feature_repo.gold import build as build_gold
     from feature_repo.shared_sources import due_interval, require_ingested
-    from infra.lake import SILVER, source_group
 
     settings, declared = Settings(), declarations_of(use_case)
     tables = lake_of(settings)
     interval = interval_of(start, end) if start or end else due_interval(declared.contract, tables)
     require_ingested(declared.contract, interval, database=settings.database)
-    for source in declared.sources:
-        with tables.open(source_group(source.name)) as held:
-            if not held.days(SILVER):
-                typer.echo(f"{source.name}: no clean row in the lake; if it has delivered, ingest it and build again")
+    for warning in lacks(declared, interval, tables):
+        typer.echo(warning)
     written = build_gold(declared.transforms, declared.sources, interval, lake=tables, chaos=die_at(settings.chaos))
     for name, num_rows in written.items():
         typer.echo(f"{name} {interval}: {num_rows} rows")
+    if not any(written.values()):
+        typer.echo(f"{use_case}: gold has no row in {interval}, as no source has one that it could be made of")
+
+
+def lacks(declared: Declarations, interval: DataInterval, lake: "Lake") -> Iterator[str]:
+    """A sentence for each thing that the sources lack of an interval that is to be built, naming all that lack it."""
+    from feature_repo.shared_sources import holes
+    from infra.lake import SILVER, source_group
+
+    sources_by_hole: dict[str, list[str]] = {}
+    for name, parts in holes(declared.contract, interval, database=lake.database).items():
+        sources_by_hole.setdefault(", ".join(map(str, parts)), []).append(name)
+    for hole, names in sources_by_hole.items():
+        yield f"{', '.join(names)}: not ingested in {hole}; if there were deliveries, ingest it and build again"
+    empty = []
+    for source in declared.sources:
+        with lake.open(source_group(source.name)) as held:
+            if not held.days(SILVER):
+                empty.append(source.name)
+    if empty:
+        name = declared.contract.name
+        yield f"{', '.join(empty)}: no clean row in the lake; `python -m feature_repo quality {name}` says why"
 
 
 @app.command()

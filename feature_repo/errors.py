@@ -4,6 +4,10 @@ A command prints the message as one line and ends with `exit_code`; anything els
 traceback.
 """
 
+from collections.abc import Sequence
+
+from feature_repo.contracts.base import DataInterval
+
 
 class FeatureRepoError(Exception):
     """Whatever this layer refuses or cannot do; raised as one of the classes below."""
@@ -21,6 +25,18 @@ class DeliveryError(FeatureRepoError):
 
 class IntervalRefusedError(FeatureRepoError):
     """An interval as a whole is not what its source should deliver: empty, or too many bad rows."""
+
+
+class NothingDeliveredError(IntervalRefusedError):
+    """Sources delivered nothing in an interval."""
+
+    def __init__(self, sources: Sequence[str], interval: DataInterval) -> None:
+        self.sources, self.interval = sources, interval
+        super().__init__(
+            f"{', '.join(sources)} delivered nothing in {interval}; expected at least one row: see whether the source "
+            "is running, have it deliver what is missing, then run this again; a source that began later is ingested "
+            "from its first row on"
+        )
 
 
 class LakeWriteError(FeatureRepoError):

@@ -5,16 +5,18 @@ sentence that said why.
 """
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, Row, select, tuple_
 
 from feature_repo.contracts.base import DataInterval, UseCase
 from feature_repo.validation import Report
 from infra.clock import from_microseconds, to_microseconds
 from infra.database import reading, upsert, writing
 from infra.database.schema import quality
+
+NUMBERS = range(3, 6)  # of a line's columns
 
 
 def record(connection: Connection, use_case: str, source: str, interval: DataInterval, report: Report) -> None:
@@ -77,23 +79,44 @@ def ingested(database: str, owner: str, source: str) -> list[DataInterval]:
     return [DataInterval(start=from_microseconds(start), end=from_microseconds(end)) for start, end in spans]
 
 
-def table_of(database: str, use_case: UseCase) -> Table:
-    """The intervals of the use case's sources, its own and those that it reads, oldest first, for a person to read."""
-    table = Table(title=f"Quality of {use_case.name}")
-    for name in ("source", "start", "end"):
-        table.add_column(name)
-    for name in ("rows", "quarantined", "warned", "score"):
-        table.add_column(name, justify="right")
-    table.add_column("broken rules, or why it was refused", overflow="fold")
-    owners = use_case.owner_by_source.items()
-    query = select(quality).where(tuple_(quality.c.source, quality.c.use_case).in_(owners))
+def lines_of(database: str, use_case: UseCase) -> list[str]:
+    """The intervals of the use case's sources, its own and those that it reads, oldest first, for a person to read.
+
+    One line of columns each, narrow enough for a terminal: rows delivered, bad ones (in quarantine), warned ones. Below
+    it stands which rules were broken, or why it was refused.
+    """
+    query = select(quality).where(tuple_(quality.c.source, quality.c.use_case).in_(use_case.owner_by_source.items()))
     with reading(database) as connection:
         rows = connection.execute(query.order_by(quality.c.interval_start, quality.c.source)).all()
-    for row in rows:
-        parsed = json.loads(row.details)
-        counts = [f"{rule} {number}" for rule, number in parsed.get("rows_by_rule", {}).items()]
-        found = parsed["reason"] if row.failed else ", ".join([*counts, *parsed["warnings"]])
-        times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (row.interval_start, row.interval_end))
-        numbers = map(str, (row.num_rows, row.num_quarantined, row.num_warned))
-        table.add_row(row.source, *times, *numbers, "refused" if row.failed else f"{row.score:.4f}", Text(found))
-    return table
+    if not rows:
+        return [f"{use_case.name}: no interval was ingested yet"]
+    header = ("source", "start", "end", "rows", "bad", "warned", "score")
+    cells = [header, *map(cells_of, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [in_columns(each, widths) for each in cells]
+    findings = ["", *map(findings_of, rows)]
+    return [text for line, found in zip(lines, findings, strict=True) for text in (line, found) if text]
+
+
+def cells_of(row: Row[Any]) -> tuple[str, ...]:
+    times = (f"{from_microseconds(moment):%Y-%m-%d %H:%M}" for moment in (row.interval_start, row.interval_end))
+    numbers = map(str, (row.num_rows, row.num_quarantined, row.num_warned))
+    return (row.source, *times, *numbers, "refused" if row.failed else f"{row.score:.4f}")
+
+
+def in_columns(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Numbers to the right, names, times and the score to the left."""
+    aligned = (
+        cell.rjust(width) if place in NUMBERS else cell.ljust(width)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join(aligned).rstrip()
+
+
+def findings_of(row: Row[Any]) -> str:
+    details = json.loads(row.details)
+    if row.failed:
+        return f"    {details['reason']}"
+    counts = [f"{rule} {number}" for rule, number in details["rows_by_rule"].items()]
+    found = ", ".join([*counts, *details["warnings"]])
+    return f"    {found}" if found else ""

@@ -1,10 +1,11 @@
-"""When a use case may build from sources that others ingest: not before their owners have.
+"""What of a use case's sources was ingested, and so can be built: of those of others, not before their owners have.
 
 What an owner has ingested stands in the database as the quality of each interval, so nothing relies on the
 order in which two schedules run.
 """
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from feature_repo import quality
 from feature_repo.contracts.base import DataInterval, UseCase
@@ -30,16 +31,56 @@ def due_interval(use_case: UseCase, lake: Lake) -> DataInterval:
     """From what gold has to where what was ingested of all its sources ends, on the grid; in an empty gold, from where
     the last of them begins.
 
-    Raises NothingToDoError if that is nothing.
+    Raises NothingToDoError, with what is missing, if that is nothing.
     """
-    by_source = [quality.ingested(lake.database, owner, name) for name, owner in use_case.owner_by_source.items()]
+    by_source = {name: quality.ingested(lake.database, owner, name) for name, owner in use_case.owner_by_source.items()}
     with lake.open(use_case_group(use_case.name)) as gold:
         built = newest_instant(use_case, gold)
-    if all(by_source):
-        first = max(spans[0].start for spans in by_source)
-        start = built + use_case.step if built else use_case.floor(first - timedelta(microseconds=1)) + use_case.step
-        ends = [span.end for spans in by_source for span in spans if span.start <= start < span.end]
-        end = use_case.floor(min(ends)) if len(ends) == len(by_source) else start
-        if start < end:
-            return DataInterval(start=start, end=end)
-    raise NothingToDoError(f"{use_case.name}: its sources were ingested no further than gold was built")
+    missing = [name for name, spans in by_source.items() if not spans]
+    if missing:
+        raise NothingToDoError(
+            f"{use_case.name}: nothing was ingested of {', '.join(missing)}; run `python -m feature_repo ingest` for "
+            "it, then this again"
+        )
+    first = max(spans[0].start for spans in by_source.values())
+    start = built + use_case.step if built else use_case.floor(first - timedelta(microseconds=1)) + use_case.step
+    ends = {name: ingested_until(spans, start) for name, spans in by_source.items()}
+    end = use_case.floor(min(ends.values()))
+    if start < end:
+        return DataInterval(start=start, end=end)
+    waiting = [
+        what_lacks(name, by_source[name], start) for name, until in ends.items() if use_case.floor(until) <= start
+    ]
+    raise NothingToDoError(
+        f"{use_case.name}: {'gold is built' if built else 'everything can be built'} until {start.isoformat()}, and "
+        f"{', and '.join(waiting)}; what was ingested anew before then is built by `python -m feature_repo build "
+        f"{use_case.name} --start ... --end ...`"
+    )
+
+
+def ingested_until(spans: Sequence[DataInterval], start: datetime) -> datetime:
+    """The end of what was ingested from `start` on without a hole; `start` itself if there is one at once."""
+    return next((span.end for span in spans if span.start <= start < span.end), start)
+
+
+def what_lacks(source: str, spans: Sequence[DataInterval], start: datetime) -> str:
+    later = [span.start for span in spans if span.start > start]
+    if not later:
+        return f"{source} was not ingested from then on"
+    return f"{source} was not ingested in {DataInterval(start=start, end=later[0])}, though it was after it"
+
+
+def holes(use_case: UseCase, interval: DataInterval, *, database: str) -> dict[str, list[DataInterval]]:
+    """By source, the parts of the interval of which it was not ingested, because it never was or was refused."""
+    found = {}
+    for name, owner in use_case.owner_by_source.items():
+        start, parts = interval.start, []
+        for span in quality.ingested(database, owner, name):
+            if start < span.start and start < interval.end:
+                parts.append(DataInterval(start=start, end=min(span.start, interval.end)))
+            start = max(start, span.end)
+        if start < interval.end:
+            parts.append(DataInterval(start=start, end=interval.end))
+        if parts:
+            found[name] = parts
+    return found

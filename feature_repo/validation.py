@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from feature_repo import rules_sql
 from feature_repo.contracts import folders
 from feature_repo.contracts.base import JOINT, DataInterval
-from feature_repo.errors import IntervalRefusedError, ReferenceMissingError
+from feature_repo.errors import IntervalRefusedError, NothingDeliveredError, ReferenceMissingError
 from feature_repo.expectations import RefersTo, Severity
 from feature_repo.sources import DELIVERED_AT, Source
 from infra.quoting import parquet_files, sql_literal
@@ -216,11 +216,7 @@ def refuse_if_defective(
 ) -> None:
     """Raises IntervalRefusedError if the batch is empty or holds more bad rows than its source may deliver."""
     if report.num_rows == 0:
-        raise IntervalRefusedError(
-            f"{source.name} delivered nothing in {interval}; expected at least one row: see whether the source is "
-            "running, have it deliver what is missing, then run this again; a source that began later is ingested "
-            "from its first row on"
-        )
+        raise NothingDeliveredError([source.name], interval)
     share = report.num_quarantined / report.num_rows
     if share <= source.max_quarantined_share:
         return

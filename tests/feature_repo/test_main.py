@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from feature_repo.__main__ import app
 from feature_repo.contracts import folders
+from feature_repo.contracts.base import DataInterval
 from feature_repo.errors import IntervalRefusedError, NothingToDoError, ParityError, ReferenceMissingError
 from infra.database import migrate
 from infra.settings import Settings, child_environment
@@ -100,11 +102,44 @@ def test_before_anything_was_delivered_a_build_says_what_it_found(tmp_path: Path
     lines = ended.output.splitlines()
     assert ended.exit_code == 0
     assert lines[:2] == [
-        f"{name}: no clean row in the lake; if it has delivered, ingest it and build again"
-        for name in ("flights", "weather")
+        f"flights, weather: not ingested in {TWO_DAYS}; if there were deliveries, ingest it and build again",
+        "flights, weather: no clean row in the lake; `python -m feature_repo quality flight_delay` says why",
     ]
-    assert len(lines) == 10
-    assert all(line.endswith(f" {TWO_DAYS}: 0 rows") for line in lines[2:])
+    assert all(line.endswith(f" {TWO_DAYS}: 0 rows") for line in lines[2:-1])
+    assert lines[-1] == f"flight_delay: gold has no row in {TWO_DAYS}, as no source has one that it could be made of"
+    assert len(lines) == 11
+
+
+def test_a_build_names_what_was_not_ingested_within_its_interval(tmp_path: Path, two_days: dict[str, pa.Table]) -> None:
+    set_up(tmp_path)
+    day = timedelta(days=1)
+    for source, rows in two_days.items():
+        land(tmp_path, source, rows)
+        ingest(tmp_path, source, DataInterval(start=START, end=START + day))
+    ended = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
+    second = DataInterval(start=START + day, end=START + 2 * day)
+    lines = ended.output.splitlines()
+    assert lines[0] == (
+        f"flights, weather: not ingested in {second}; if there were deliveries, ingest it and build again"
+    )
+    assert (
+        len([line for line in lines if "not ingested" in line or "no clean row" in line or "gold has no" in line]) == 1
+    )
+
+    ingest(tmp_path, "weather")
+    ended = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
+    assert ended.output.startswith(f"flights: not ingested in {second}; ")
+
+
+def test_of_sources_that_delivered_nothing_one_sentence_is_said(tmp_path: Path) -> None:
+    set_up(tmp_path)
+    ended = invoked(tmp_path, "ingest", "flight_delay", "flights", "weather", *INTERVAL)
+    assert isinstance(ended.exception, IntervalRefusedError)
+    assert str(ended.exception).startswith(f"flights, weather delivered nothing in {TWO_DAYS}; expected at least one")
+    assert str(ended.exception).count("delivered nothing") == 1
+    assert "weather  2013-02-08 00:00  2013-02-10 00:00     0    0       0  refused" in (
+        invoked(tmp_path, "quality", "flight_delay").output
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,6 +188,7 @@ def test_a_source_that_delivered_nothing_keeps_no_other_out(tmp_path: Path, two_
     assert f"flights {TWO_DAYS}: {two_days['flights'].num_rows} rows delivered" in ended.output
     assert silver(tmp_path).num_rows
     built = invoked(tmp_path, "build", "flight_delay", *INTERVAL)
-    assert "weather: no clean row in the lake" in built.output
+    assert f"weather: not ingested in {TWO_DAYS}; " in built.output
+    assert "weather: no clean row in the lake; " in built.output
     assert f"origin_weather {TWO_DAYS}: 0 rows" in built.output
     assert f"origin_traffic {TWO_DAYS}: 0 rows" not in built.output

@@ -14,7 +14,7 @@ from feature_repo.errors import NothingToDoError, NotIngestedError, ReferenceMis
 from feature_repo.gold import build
 from feature_repo.materialize import newest_instant
 from feature_repo.microbatch import MicroBatch
-from feature_repo.shared_sources import due_interval, require_ingested
+from feature_repo.shared_sources import due_interval, holes, require_ingested
 from feature_repo.transforms import Transforms
 from feature_repo.use_cases.flight_delay import WEATHER
 from feature_repo.validation import Report
@@ -103,8 +103,11 @@ def test_the_quality_of_a_source_is_shown_to_who_reads_it_and_that_of_no_other(d
     note(database, days(0, 1), source="flights")
     note(database, days(0, 1), owner="churn")
 
-    assert quality.table_of(database, RAIN).row_count == 2
-    assert quality.table_of(database, FLIGHT_DELAY).row_count == 3
+    def shown(contract: UseCase) -> list[str]:
+        return [line.split()[0] for line in quality.lines_of(database, contract)[1:]]
+
+    assert shown(RAIN) == ["weather", "weather"]
+    assert shown(FLIGHT_DELAY) == ["flights", "weather", "weather"]
 
 
 def due(contract: UseCase, data_dir: Path) -> DataInterval:
@@ -116,8 +119,11 @@ def test_of_an_empty_gold_all_is_due_that_every_source_has(tmp_path: Path) -> No
     database = landed.database_of(tmp_path)
     both = replace(RAIN, sources=("radar",))
     note(database, DataInterval(start=START + timedelta(minutes=20), end=START + timedelta(minutes=250)))
-    with pytest.raises(NothingToDoError, match="rain_ahead: its sources were ingested no further than gold was built"):
+    with pytest.raises(NothingToDoError) as refused:
         due(both, tmp_path)
+    assert str(refused.value) == (
+        "rain_ahead: nothing was ingested of radar; run `python -m feature_repo ingest` for it, then this again"
+    )
     note(database, days(0, 1), owner="rain_ahead", source="radar")
 
     hours = DataInterval(start=START + timedelta(hours=1), end=START + timedelta(hours=4))
@@ -132,12 +138,36 @@ def test_after_the_owners_next_ingest_the_rest_is_due_and_then_nothing(installat
     assert due(RAIN, installation) == first
     build(TRANSFORMS, (WEATHER,), first, lake=landed.lake_of(installation))
     assert newest_instant(RAIN, landed.gold_of(installation, RAIN.name)) == first.end - RAIN.step
-    with pytest.raises(NothingToDoError):
+    with pytest.raises(NothingToDoError) as refused:
         due(RAIN, installation)
+    assert str(refused.value) == (
+        f"rain_ahead: gold is built until {first.end.isoformat()}, and weather was not ingested from then on; what was "
+        "ingested anew before then is built by `python -m feature_repo build rain_ahead --start ... --end ...`"
+    )
 
     ingest(installation, "weather", second)
 
     assert due(RAIN, installation) == second
+
+
+def test_a_hole_in_what_was_ingested_is_named_where_it_keeps_the_rest_from_being_built(installation: Path) -> None:
+    first = days(0, 1)
+    ingest(installation, "weather", first)
+    build(TRANSFORMS, (WEATHER,), first, lake=landed.lake_of(installation))
+    note(landed.database_of(installation), days(3, 4))
+    with pytest.raises(NothingToDoError) as refused:
+        due(RAIN, installation)
+    assert f"weather was not ingested in {days(1, 3)}, though it was after it; " in str(refused.value)
+
+
+def test_the_holes_of_an_interval_are_what_was_not_ingested_of_each_source(database: str) -> None:
+    both = replace(RAIN, sources=("radar",))
+    note(database, days(0, 1), days(2, 3), days(3.5, 9))
+    assert holes(both, days(0, 1), database=database) == {"radar": [days(0, 1)]}
+    note(database, days(0, 5), owner="rain_ahead", source="radar")
+    assert holes(both, days(0, 4), database=database) == {"weather": [days(1, 2), days(3, 3.5)]}
+    assert holes(both, days(-1, 1), database=database) == {"radar": [days(-1, 0)], "weather": [days(-1, 0)]}
+    assert holes(both, days(4, 5), database=database) == {}
 
 
 def test_the_micro_batch_checks_a_source_by_its_owners_reference_tables(installation: Path) -> None:
