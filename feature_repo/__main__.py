@@ -23,7 +23,7 @@ from feature_repo.declarations import Declarations, declarations_of
 from feature_repo.errors import FeatureRepoError, IntervalRefusedError, NothingDeliveredError
 from infra import one_shot
 from infra.clock import EPOCH
-from infra.database import DatabaseError
+from infra.database import DatabaseError, require_database
 from infra.logs import configure_logs
 from infra.settings import Settings
 from infra.whole_file import whole_file
@@ -41,9 +41,15 @@ End = Annotated[str, typer.Option(help="end of the interval, itself excluded")]
 def interval_of(start: str, end: str) -> DataInterval:
     if not (start and end):
         raise ValueError(f"an interval has two ends, got --start {start!r} and --end {end!r}; give both")
-    moments = [datetime.fromisoformat(text) for text in (start, end)]
-    first, last = (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in moments)
-    return DataInterval(start=first, end=last)
+    return DataInterval(start=moment_of("--start", start), end=moment_of("--end", end))
+
+
+def moment_of(option: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{option} is {text!r}, expected a time of ISO 8601 such as 2013-02-08T00:00:00Z") from error
 
 
 def lake_of(settings: Settings) -> "Lake":
@@ -71,7 +77,9 @@ def reference(use_case: UseCaseName) -> None:
     """Write the use case's reference tables: references/<use case>/<name>.parquet in the data folder."""
     import pyarrow.parquet
 
-    root = Settings().root
+    settings = Settings()
+    require_database(settings.database)
+    root = settings.root
     for name, table in declarations_of(use_case).own_references().items():
         path = folders.reference(root, use_case, name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -250,7 +258,7 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     except (DatabaseError, ValueError, OSError, sqlite3.Error) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{one_shot.sentence_of(error)}\n")
         sys.exit(1)
 
 

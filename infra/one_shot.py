@@ -34,6 +34,13 @@ def run(main: Callable[[], None]) -> NoReturn:
     os._exit(code or 0)
 
 
+def sentence_of(error: Exception) -> str:
+    """What a command says of an error: the system's are its words about a file, without a number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}; repair that, or name another place, then run this again"
+    return str(error)
+
+
 def give_way() -> None:
     """Take only the time that nobody else wants.
 

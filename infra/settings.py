@@ -11,8 +11,10 @@ import tempfile
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.clock import Clock, clock_at
@@ -37,7 +39,16 @@ SHORTEST_SECRET = 16
 FOREIGN = ("MLFLOW_", "_MLFLOW_", "AIRFLOW_", "_AIRFLOW_", "BENTOML_", "FEAST_", "FEATURE_STORE_", "PROMETHEUS_")
 
 
+Port = Annotated[int, Field(ge=1, le=65_535)]
+
+
+class SettingError(ValueError):
+    """A setting has a value that it cannot have."""
+
+
 class Settings(BaseSettings):
+    """Raises SettingError, with each variable, its value and what was expected."""
+
     model_config = SettingsConfigDict(env_prefix="FLYWHEEL_", env_ignore_empty=True, frozen=True, extra="forbid")
 
     data_dir: Path = Field(default=Path("var"), description="folder of all state")
@@ -46,17 +57,24 @@ class Settings(BaseSettings):
         description="'system' or 'file:PATH' of a replay clock; unset, the data folder's file `clock` if it has one",
     )
     bind: str = Field(default="127.0.0.1", description="address that every server binds")
-    serving_port: int = Field(default=3000, description="prediction services: to it each use case adds its port_offset")
-    mlflow_port: int = Field(default=5000, description="MLflow server")
-    airflow_port: int = Field(default=8080, description="Airflow API server and UI")
-    monitoring_port: int = Field(default=9100, description="monitoring page and metrics")
-    durability: str = Field(
+    serving_port: Port = Field(
+        default=3000, description="prediction services: to it each use case adds its port_offset"
+    )
+    mlflow_port: Port = Field(default=5000, description="MLflow server")
+    airflow_port: Port = Field(default=8080, description="Airflow API server and UI")
+    monitoring_port: Port = Field(default=9100, description="monitoring page and metrics")
+    durability: Literal["write", "fsync"] = Field(
         default="write",
-        pattern="^(write|fsync)$",
         description="'write': an answer is in the operating system's hands before it is sent, on disk within 50 ms; "
         "'fsync': on disk before it is sent",
     )
     chaos: str = Field(default="", description="tests only: the named point at which a process kills itself, as -9")
+
+    def __init__(self, **values: Any) -> None:  # noqa: ANN401  pydantic's own
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingError("; ".join(map(problem_of, error.errors()))) from None
 
     @cached_property
     def root(self) -> Path:
@@ -158,6 +176,12 @@ class Settings(BaseSettings):
             # A Fernet key is 32 bytes by definition; a key for HMAC-SHA512 should have 64 characters.
             num_bytes = 32 if name == "airflow_fernet" else 48
             write_secret(folder / name, base64.urlsafe_b64encode(secrets.token_bytes(num_bytes)))
+
+
+def problem_of(error: ErrorDetails) -> str:
+    variable = f"FLYWHEEL_{error['loc'][0]}".upper()
+    expected = error["msg"].removeprefix("Input should be ").partition(",")[0]
+    return f"{variable} is {error['input']!r}, expected {expected}; correct it or unset it"
 
 
 def write_secret(path: Path, value: bytes) -> None:

@@ -123,7 +123,7 @@ def main() -> None:
         sys.stderr.write(f"a database of the data folder: {error}; end what holds it, or restore it\n")
         sys.exit(1)
     except (MonitoringError, DatabaseError, ValueError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{one_shot.sentence_of(error)}\n")
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ error of the layer's own tree ends as one line on standard error and its exit co
 
 import sqlite3
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -72,13 +73,22 @@ def score(
     end: Annotated[str | None, typer.Option(help="instant behind the last, ISO 8601 with offset")] = None,
 ) -> None:
     """Write what a version would have answered on the logged vectors."""
-    from serving.schema import parse_timestamp
     from serving.score import score
 
-    first, last = (None if text is None else parse_timestamp(text) for text in (start, end))
+    first, last = moment_of("--start", start), moment_of("--end", end)
     num_rows = score(use_case_named(use_case), Settings(), version=version, out=out, start=first, end=last)
     window = f"from {start or 'the first'} until {end or 'the last'}"
     typer.echo(f"{out}: {num_rows} predictions of {use_case}, {window}, scored by version {version}")
+
+
+def moment_of(option: str, text: str | None) -> datetime | None:
+    from serving.schema import parse_timestamp
+
+    try:
+        return None if text is None else parse_timestamp(text)
+    except ValueError as error:
+        expected = "a time of ISO 8601 with an offset, such as 2013-02-08T00:00:00+00:00"
+        raise ValueError(f"{option} is {text!r}, expected {expected}") from error
 
 
 def main() -> None:
@@ -92,7 +102,7 @@ def main() -> None:
         print(f"serving: a database of the data folder: {error}; end what holds it, or restore it", file=sys.stderr)
         sys.exit(1)
     except (ServingError, DatabaseError, OSError, ValueError) as error:
-        print(f"serving: {error}", file=sys.stderr)
+        print(f"serving: {one_shot.sentence_of(error)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 

@@ -183,7 +183,7 @@ def run(command: Callable[[], object]) -> int:
         typer.echo(str(refusal), err=True)
         return REFUSED
     except (TrainingError, DatabaseError, ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_shot.sentence_of(error)}", err=True)
         return 1
     return 0
 

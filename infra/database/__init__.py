@@ -6,7 +6,7 @@ Times are integer microseconds since the epoch, UTC; `_wall` columns are wall ti
 
 from infra.database.engine import insert_if_absent, locked, reading, require_database, upsert, writing
 from infra.database.errors import DatabaseError, LockBusyError, LockLostError, UnreachableError
-from infra.database.migrate import migrate
+from infra.database.migrate import migrate, require_migratable
 
 __all__ = [
     "DatabaseError",
@@ -18,6 +18,7 @@ __all__ = [
     "migrate",
     "reading",
     "require_database",
+    "require_migratable",
     "upsert",
     "writing",
 ]

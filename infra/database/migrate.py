@@ -5,9 +5,9 @@ from pathlib import Path
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from infra.database.address import name_of
+from infra.database.address import file_of, name_of
 from infra.database.compatibility import HEAD, require_not_newer, revision_of
-from infra.database.engine import let_readers_pass_writers, making, reason_of
+from infra.database.engine import engine_of, is_sqlite, let_readers_pass_writers, making, reason_of, snapshot
 from infra.database.errors import DatabaseError
 
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -26,6 +26,17 @@ def migrate(url: str, to: str = HEAD) -> None:
         if revision is None or revision < to:
             run_scripts(connection, to)
     let_readers_pass_writers(url)
+
+
+def require_migratable(url: str) -> None:
+    """Raises DatabaseError for what `migrate` would refuse, and makes and changes nothing."""
+    engine = engine_of(url)
+    if is_sqlite(engine) and not file_of(engine.url).exists():
+        return
+    with snapshot(engine) as connection:
+        revision = revision_of(connection)
+        if revision is not None:
+            require_not_newer(connection, revision)
 
 
 def run_scripts(connection: Connection, to: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from infra.local.errors import InstallationError
 from infra.quoting import sqlalchemy_url
-from infra.settings import Settings, child_environment, write_secret
+from infra.settings import SettingError, Settings, child_environment, write_secret
 
 ADMIN = "admin"
 DATABASE = "airflow.db"
@@ -82,7 +82,10 @@ def set_up(settings: Settings) -> None:
 
 
 def main(component: str) -> None:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SettingError as error:
+        sys.exit(str(error))
     if not passwords_file(settings).exists():
         sys.exit(f"{passwords_file(settings)} does not exist; run `make setup` first")
     arguments = command(settings, component)

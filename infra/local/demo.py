@@ -28,7 +28,8 @@ from infra.local.scenario import SHORT, STREAM, USE_CASE, Demo, Plan, make_world
 from infra.local.screen import Screen, table_of
 from infra.local.setup import make_root, sole_user
 from infra.local.up import addresses
-from infra.settings import Settings
+from infra.one_shot import sentence_of
+from infra.settings import SettingError, Settings
 
 LOG_WIDTH = 150  # of the table, where no terminal says how wide it is
 
@@ -120,8 +121,8 @@ def main(
     try:
         plan = plan_of(short=short, rounds=rounds, until=until, requests_per_day=requests_per_day, seed=seed)
         run(plan, exits=exits, console=Console(width=None if sys.stdout.isatty() else LOG_WIDTH))
-    except (InstallationError, DatabaseError, OSError, sqlite3.Error) as error:
-        typer.echo(f"demo: {error}", err=True)
+    except (InstallationError, DatabaseError, SettingError, OSError, sqlite3.Error) as error:
+        typer.echo(f"demo: {sentence_of(error)}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo("demo: interrupted; every process that it started has ended", err=True)

@@ -9,14 +9,18 @@ from pathlib import Path
 
 import typer
 
-from infra.settings import Settings, child_environment
+from infra.settings import SettingError, Settings, child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def main(port: int = typer.Option(8888, help="port of the loopback address")) -> None:
     """Show the feature store until Ctrl-C."""
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SettingError as error:
+        typer.echo(f"feast-ui: {error}", err=True)
+        raise typer.Exit(1) from error
     if not settings.feature_registry.exists():
         typer.echo(f"feast-ui: no feature registry {settings.feature_registry}; run `make setup` first", err=True)
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from infra.settings import Settings, child_environment
+from infra.settings import SettingError, Settings, child_environment
 
 ADMIN, READER = "flywheel", "reader"
 RUNS, USERS, ARTIFACTS = "mlflow.db", "users.db", "artifacts"
@@ -84,7 +84,10 @@ def made_whole(name: str) -> Iterator[str]:
 
 
 def main() -> None:
-    settings = Settings()
+    try:
+        settings = Settings()
+    except SettingError as error:
+        sys.exit(str(error))
     missing = [str(database) for database in databases(settings) if not database.exists()]
     if missing:
         sys.exit(f"{', '.join(missing)} not there; run `make setup` first")

@@ -20,17 +20,22 @@ def ports_by_setting(settings: Settings) -> dict[str, list[int]]:
     }
 
 
-def require_free_ports(settings: Settings) -> None:
-    """Raises InstallationError, naming every taken port, or one of two servers, and the setting to change."""
+def require_distinct_ports(settings: Settings) -> dict[int, str]:
+    """The setting of every port. Raises InstallationError, naming both, if two come to the same."""
     setting_by_port: dict[int, str] = {}
     for setting, ports in ports_by_setting(settings).items():
         for port in ports:
             if port in setting_by_port:
                 raise InstallationError(f"{setting_by_port[port]} and {setting} both come to port {port}; change one")
             setting_by_port[port] = setting
+    return setting_by_port
+
+
+def require_free_ports(settings: Settings) -> None:
+    """Raises InstallationError, naming every taken port, or one of two servers, and the setting to change."""
     taken = [
         f"port {port} of {settings.bind} is taken: end what listens there, or set {setting} to another"
-        for port, setting in setting_by_port.items()
+        for port, setting in require_distinct_ports(settings).items()
         if not is_free(settings.bind, port)
     ]
     if taken:

@@ -21,11 +21,13 @@ from pathlib import Path
 import typer
 
 from feature_repo.contracts import USE_CASES, prediction_log
-from infra.database import DatabaseError, migrate
+from infra.database import DatabaseError, migrate, require_migratable
 from infra.lake import Lake
 from infra.local import airflow_server, keys, mlflow_server
 from infra.local.errors import InstallationError
-from infra.settings import SECRET_NAMES, Settings, child_environment
+from infra.local.ports import require_distinct_ports
+from infra.one_shot import sentence_of
+from infra.settings import SECRET_NAMES, SettingError, Settings, child_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCK = ROOT / "infra" / "locks" / "all.txt"
@@ -76,9 +78,14 @@ def make_root(settings: Settings) -> None:
         raise InstallationError(f"{settings.data_dir} is not for data alone; set FLYWHEEL_DATA_DIR to such a folder")
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
+        settings.root.chmod(0o700)  # requests and secrets lie in it, whoever made it
     except FileExistsError as error:
         raise InstallationError(f"{settings.root} is a file; set FLYWHEEL_DATA_DIR to a folder") from error
-    settings.root.chmod(0o700)  # requests and secrets lie in it, whoever made it
+    except OSError as error:
+        raise InstallationError(
+            f"the data folder {settings.root} cannot be made or closed to others: {error.strerror}; set "
+            "FLYWHEEL_DATA_DIR to a folder that you own"
+        ) from error
 
 
 @contextmanager
@@ -177,13 +184,15 @@ def set_up(settings: Settings) -> None:
 
 def main() -> None:
     """Make the installation under FLYWHEEL_DATA_DIR (default: var/)."""
-    settings = Settings()
     try:
+        settings = Settings()
+        require_distinct_ports(settings)
+        require_migratable(settings.database)  # before anything of ours is put beside it
         make_root(settings)
         with sole_user(settings):
             set_up(settings)
-    except (InstallationError, OSError, sqlite3.Error) as error:
-        typer.echo(f"setup: {error}", err=True)
+    except (InstallationError, DatabaseError, SettingError, OSError, sqlite3.Error) as error:
+        typer.echo(f"setup: {sentence_of(error)}", err=True)
         raise typer.Exit(1) from error
     typer.echo(f"ready in {settings.root}")
 

@@ -6,13 +6,15 @@ import time
 import typer
 
 from feature_repo.contracts import USE_CASES, serving_port
+from infra.database import DatabaseError, require_database
 from infra.local.airflow import AirflowClient
 from infra.local.errors import InstallationError
 from infra.local.ports import require_free_ports
 from infra.local.processes import Supervisor, commands, end_by_signals
 from infra.local.readiness import readiness
 from infra.local.setup import sole_user
-from infra.settings import Settings
+from infra.one_shot import sentence_of
+from infra.settings import SettingError, Settings
 
 
 def addresses(settings: Settings) -> str:
@@ -31,7 +33,11 @@ def addresses(settings: Settings) -> str:
 
 
 def stay(settings: Settings) -> None:
-    """Start everything, then wait for a signal. Raises InstallationError as soon as a process ends by itself."""
+    """Start everything, then wait for a signal. Raises InstallationError as soon as a process ends by itself.
+
+    Raises DatabaseError, with what to do, for a folder that this version cannot use.
+    """
+    require_database(settings.database)
     require_free_ports(settings)
     checks = readiness(settings, AirflowClient(settings))
     with (
@@ -51,8 +57,8 @@ def main() -> None:
     end_by_signals()
     try:
         stay(Settings())
-    except (InstallationError, OSError, sqlite3.Error) as error:
-        typer.echo(f"up: {error}", err=True)
+    except (InstallationError, DatabaseError, SettingError, OSError, sqlite3.Error) as error:
+        typer.echo(f"up: {sentence_of(error)}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("ended")

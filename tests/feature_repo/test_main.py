@@ -89,7 +89,7 @@ def test_a_killed_ingest_is_ended_by_the_same_command_again(tmp_path: Path, two_
 
 
 def test_references_and_feed_are_written_for_a_replay(tmp_path: Path) -> None:
-    assert command(tmp_path, "reference", "flight_delay").returncode == 0
+    assert command(made(tmp_path), "reference", "flight_delay").returncode == 0
     assert folders.reference(tmp_path, "flight_delay", "planes").exists()
     ended = command(tmp_path, "feed", "flight_delay", "--out", str(tmp_path / "feed"))
     assert "flights.parquet: 1002073 rows" in ended.stdout
@@ -168,7 +168,11 @@ def test_before_the_first_ingest_there_is_no_quality_and_it_says_so(tmp_path: Pa
     assert invoked(made(tmp_path), "quality", "flight_delay").output == "flight_delay: no interval was ingested yet\n"
 
 
-@pytest.mark.parametrize("arguments", [("ingest", "flight_delay", "flights", *INTERVAL), ("quality", "flight_delay")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("ingest", "flight_delay", "flights", *INTERVAL), ("quality", "flight_delay"), ("reference", "flight_delay")],
+    ids=lambda arguments: arguments[0],
+)
 def test_without_a_database_a_command_says_what_to_run_first_and_makes_nothing(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:

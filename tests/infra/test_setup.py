@@ -12,7 +12,7 @@ from infra.local import mlflow_server, setup
 from infra.local.errors import InstallationError
 from infra.local.keys import SIGNING_KEY, VERIFICATION_KEY, make_model_keys
 from infra.local.mlflow_server import AUTHENTICATION
-from infra.settings import SECRET_NAMES, Settings, child_environment
+from infra.settings import SECRET_NAMES, SettingError, Settings, child_environment
 from tests.hostile_names import EVERYTHING, NAMES, REFUSED
 
 
@@ -187,5 +187,22 @@ def test_other_names_are_not_refused() -> None:
 def test_a_folder_that_cannot_be_made_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
-    with pytest.raises(InstallationError, match=r"file.*repair that and set up again"):
+    with pytest.raises(
+        InstallationError, match=r"file/var cannot be made .*set FLYWHEEL_DATA_DIR to a folder that you own"
+    ):
         setup.set_up(Settings(data_dir=tmp_path / "file" / "var"))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"mlflow_port": "abc"}, "FLYWHEEL_MLFLOW_PORT is 'abc', expected a valid integer; correct it or unset it"),
+        ({"serving_port": 70_000}, "FLYWHEEL_SERVING_PORT is 70000, expected less than or equal to 65535; "),
+        ({"durability": "most"}, "FLYWHEEL_DURABILITY is 'most', expected 'write' or 'fsync'; correct it or unset it"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_setting_that_cannot_be_is_a_sentence(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(SettingError) as refused:
+        Settings(**values)
+    assert str(refused.value).startswith(sentence)

@@ -24,12 +24,11 @@ INSERT INTO trainings VALUES ('t', 'flight_delay', 'passed', 0, 0, NULL, 'run', 
 
 
 def folder_of_before(root: Path) -> Settings:
-    settings = Settings(data_dir=root, serving_port=1, mlflow_port=1)
+    settings = Settings(data_dir=root, serving_port=1, mlflow_port=2)
     root.mkdir(mode=0o700)
     with closing(sqlite3.connect(root / "control.db")) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(TABLES)
-    (root / "in-use").touch()
     return settings
 
 
