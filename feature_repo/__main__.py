@@ -167,13 +167,11 @@ def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
 
 def lacks(declared: Declarations, interval: DataInterval, lake: "Lake") -> Iterator[str]:
     """A sentence for each thing that the sources lack of an interval that is to be built, naming all that lack it."""
-    from feature_repo.shared_sources import holes
+    from feature_repo.shared_sources import by_value, holes
     from infra.lake import SILVER, source_group
 
-    sources_by_hole: dict[str, list[str]] = {}
-    for name, parts in holes(declared.contract, interval, database=lake.database).items():
-        sources_by_hole.setdefault(", ".join(map(str, parts)), []).append(name)
-    for hole, names in sources_by_hole.items():
+    found = holes(declared.contract, interval, database=lake.database)
+    for hole, names in by_value({name: ", ".join(map(str, parts)) for name, parts in found.items()}).items():
         yield f"{', '.join(names)}: not ingested in {hole}; if there were deliveries, ingest it and build again"
     empty = []
     for source in declared.sources:

@@ -4,7 +4,7 @@ What an owner has ingested stands in the database as the quality of each interva
 order in which two schedules run.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from feature_repo import quality
@@ -48,13 +48,12 @@ def due_interval(use_case: UseCase, lake: Lake) -> DataInterval:
     end = use_case.floor(min(ends.values()))
     if start < end:
         return DataInterval(start=start, end=end)
-    waiting = [
-        what_lacks(name, by_source[name], start) for name, until in ends.items() if use_case.floor(until) <= start
-    ]
+    waiting = {name: what_lacks(by_source[name], start) for name in ends if use_case.floor(ends[name]) <= start}
+    lacking = ", and ".join(f"{', '.join(names)}: not ingested {lack}" for lack, names in by_value(waiting).items())
     raise NothingToDoError(
-        f"{use_case.name}: {'gold is built' if built else 'everything can be built'} until {start.isoformat()}, and "
-        f"{', and '.join(waiting)}; what was ingested anew before then is built by `python -m feature_repo build "
-        f"{use_case.name} --start ... --end ...`"
+        f"{use_case.name}: gold {'is built until' if built else 'could begin at'} {start.isoformat()}, and {lacking}; "
+        "what was ingested anew before then is built by "
+        f"`python -m feature_repo build {use_case.name} --start ... --end ...`"
     )
 
 
@@ -63,11 +62,17 @@ def ingested_until(spans: Sequence[DataInterval], start: datetime) -> datetime:
     return next((span.end for span in spans if span.start <= start < span.end), start)
 
 
-def what_lacks(source: str, spans: Sequence[DataInterval], start: datetime) -> str:
+def what_lacks(spans: Sequence[DataInterval], start: datetime) -> str:
     later = [span.start for span in spans if span.start > start]
-    if not later:
-        return f"{source} was not ingested from then on"
-    return f"{source} was not ingested in {DataInterval(start=start, end=later[0])}, though it was after it"
+    return f"in {DataInterval(start=start, end=later[0])}, though after it" if later else "from then on"
+
+
+def by_value(text_by_name: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of each text: what holds of several sources is said once."""
+    names: dict[str, list[str]] = {}
+    for name, text in text_by_name.items():
+        names.setdefault(text, []).append(name)
+    return names
 
 
 def holes(use_case: UseCase, interval: DataInterval, *, database: str) -> dict[str, list[DataInterval]]:

@@ -63,7 +63,7 @@ def copied(demo: Path, tmp_path_factory: pytest.TempPathFactory, free_ports: dic
     copy, before = tmp_path_factory.mktemp("copied") / EVERYTHING, digests(original)
     shutil.copytree(original, copy, symlinks=True)
     ports = {name.lower(): int(free_ports[f"FLYWHEEL_{name}"]) for name in PORTS}
-    settings = Settings(data_dir=copy, **ports)  # type: ignore[arg-type]
+    settings = Settings(data_dir=copy, **ports)
     made = Copied(original, before, settings)
     made.run("infra.local.setup")
     return made

@@ -141,7 +141,7 @@ def test_after_the_owners_next_ingest_the_rest_is_due_and_then_nothing(installat
     with pytest.raises(NothingToDoError) as refused:
         due(RAIN, installation)
     assert str(refused.value) == (
-        f"rain_ahead: gold is built until {first.end.isoformat()}, and weather was not ingested from then on; what was "
+        f"rain_ahead: gold is built until {first.end.isoformat()}, and weather: not ingested from then on; what was "
         "ingested anew before then is built by `python -m feature_repo build rain_ahead --start ... --end ...`"
     )
 
@@ -157,7 +157,7 @@ def test_a_hole_in_what_was_ingested_is_named_where_it_keeps_the_rest_from_being
     note(landed.database_of(installation), days(3, 4))
     with pytest.raises(NothingToDoError) as refused:
         due(RAIN, installation)
-    assert f"weather was not ingested in {days(1, 3)}, though it was after it; " in str(refused.value)
+    assert f"weather: not ingested in {days(1, 3)}, though after it; " in str(refused.value)
 
 
 def test_the_holes_of_an_interval_are_what_was_not_ingested_of_each_source(database: str) -> None:
