@@ -147,7 +147,7 @@ def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels.
 
     Without an interval: from where gold ends to where what was ingested of all its sources has its next hole. What was
-    ingested anew before gold's end is built only by naming its interval.
+    ingested anew before gold's end is built only by naming its interval. Exit 99: there is nothing to build.
     """
     from feature_repo.gold import build as build_gold
     from feature_repo.shared_sources import due_interval, require_ingested
