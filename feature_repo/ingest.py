@@ -72,11 +72,9 @@ def open_earlier(connection: duckdb.DuckDBPyConnection, source: Source, interval
     """`<source>__earlier`: silver rows delivered before the interval whose keys it delivers again."""
     delivered = tables_of(source).delivered
     rows = silver.rows_of_keys(connection, source, held, delivered, newest_from=keys_kept_from(source, interval))
-    # The first part gives the columns, should silver have no row of the key or be older than one of them.
-    parts = f"(FROM {delivered} LIMIT 0)" + (f" UNION ALL BY NAME FROM {rows}" if rows else "")
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {source.name}{JOINT}earlier AS SELECT {', '.join(source.columns)} "
-        f"FROM ({parts}) WHERE {DELIVERED_AT} < ?",
+        f"FROM {rows or f'(FROM {delivered} LIMIT 0)'} WHERE {DELIVERED_AT} < ?",
         [interval.start],
     )
 

@@ -7,7 +7,7 @@ Delta's app transaction, so that a commit whose answer was lost is found to have
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,11 +31,13 @@ from feature_repo.chaos import Chaos, no_chaos
 from feature_repo.contracts.base import DataInterval
 from feature_repo.durable import make_durable
 from feature_repo.errors import LakeWriteError
+from infra.clock import to_microseconds
 from infra.database import DatabaseError, locked
 from infra.database.schema import database_identity
-from infra.lake import DAY, Lake, Snapshot
+from infra.lake import DAY, DAY_OF_FILE, Lake, Snapshot, days_between
 from infra.lake.snapshot import name_versions
 from infra.logs import logger
+from infra.quoting import sql_literal
 
 log = logger(__name__)
 
@@ -53,6 +55,7 @@ CONFIGURATION = {
     "delta.logRetentionDuration": "interval 0 days",
     "delta.checkpointInterval": "10",
 }
+BOUNDED = "delta.dataSkippingStatsColumns"
 HOOKS = PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False)
 ONE_MICROSECOND = timedelta(microseconds=1)
 
@@ -70,9 +73,9 @@ class IntervalTable:
     lag: timedelta = timedelta(0)
     bounds: tuple[str, ...] = ()
 
-    def days_of(self, interval: DataInterval) -> tuple[date, date]:
-        """The first and the last day on which rows of the interval can lie."""
-        return (interval.start + self.lag).date(), (interval.end - ONE_MICROSECOND + self.lag).date()
+    @property
+    def bounded(self) -> str:
+        return ",".join(dict.fromkeys((self.partitioned_by, self.interval_by, *self.bounds)))
 
 
 class Change:
@@ -82,7 +85,9 @@ class Change:
         self.base, self.attempt, self.chaos = base, attempt, chaos
         self.marks = {MARK_OF_DATABASE: database_id, MARK_OF_SEQUENCE: str(base.sequence)}
         self.versions = dict(base.versions)
+        self.replaced: dict[IntervalTable, tuple[pa.Table, DataInterval]] = {}
         self.named_with: list[Callable[[Connection], None]] = []
+        self.met_orphan = False
 
     def when_named(self, record: Callable[[Connection], None]) -> None:
         """Have what belongs to the change recorded in the transaction in which it becomes visible."""
@@ -91,22 +96,29 @@ class Change:
     def replace(self, table: IntervalTable, rows: pa.Table, interval: DataInterval) -> None:
         """Make `rows`, in order of both times, the table's rows of the interval; those of other intervals stay.
 
-        Raises LakeWriteError if the table cannot be written.
+        They are written when the block of the change ends, so that nothing is if one of its tables is refused. Raises
+        LakeWriteError if a column has another type than in the table.
         """
+        assert table not in self.replaced, f"{table.name} is replaced twice in one change"
         check_types(self.base, table.name, rows)
-        first, last = table.days_of(interval)
-        held = self.base.read(table.name, days={first, last})
-        if held.num_rows:
-            rows = with_other_intervals(rows, held, table.interval_by, interval)
-        # In one chunk: the library writes chunks side by side, in any order.
-        rows = rows.append_column(DAY, pc.cast(rows[table.partitioned_by], pa.date32())).combine_chunks()
-        self.versions[table.name] = self.commit(table, rows, first, last)
-        named = self.base.versions.get(table.name, -1)
-        make_durable(self.base.folder / table.name, named, self.versions[table.name])
-        self.chaos(f"{table.name}_committed")
+        self.replaced[table] = rows, interval
 
-    def commit(self, table: IntervalTable, rows: pa.Table, first: date, last: date) -> int:
-        """The version that holds `rows` instead of those from the first to the last day.
+    def write(self) -> None:
+        """Raises LakeWriteError if a table cannot be written."""
+        for table, (rows, interval) in self.replaced.items():
+            days = days_to_write(self.base, table, interval)
+            held = self.base.read(table.name, days=days_of_others(self.base, table, interval).intersection(days))
+            if held.num_rows:
+                rows = with_other_intervals(rows, held, table.interval_by, interval)
+            # In one chunk: the library writes chunks side by side, in any order.
+            rows = rows.append_column(DAY, pc.cast(rows[table.partitioned_by], pa.date32())).combine_chunks()
+            self.versions[table.name] = self.commit(table, rows, days)
+            named = self.base.versions.get(table.name, -1)
+            make_durable(self.base.folder / table.name, named, self.versions[table.name])
+            self.chaos(f"{table.name}_committed")
+
+    def commit(self, table: IntervalTable, rows: pa.Table, days: Collection[date]) -> int:
+        """The version that holds `rows` instead of those of the days.
 
         A lost race starts again from the base; a commit that landed although it failed is not made twice.
         """
@@ -114,7 +126,7 @@ class Change:
         opened = self.base.hand_over(table.name) or open_newest(folder)
         for _ in range(TRIES):
             try:
-                opened = self.overwrite(opened, table, rows, first, last)
+                opened = self.overwrite(opened, table, rows, days)
             except (DeltaError, OSError) as error:
                 failure, opened = error, open_newest(folder)
             if opened is not None and opened.transaction_version(WRITER) == self.attempt:
@@ -126,21 +138,22 @@ class Change:
         ) from failure
 
     def overwrite(
-        self, opened: DeltaTable | None, table: IntervalTable, rows: pa.Table, first: date, last: date
+        self, opened: DeltaTable | None, table: IntervalTable, rows: pa.Table, days: Collection[date]
     ) -> DeltaTable | None:
         """The table as it then is."""
         folder, named = self.base.folder / table.name, self.base.versions.get(table.name)
         target = self.at_base(opened, table.name)
-        bounds = ",".join(dict.fromkeys((table.partitioned_by, table.interval_by, *table.bounds)))
+        if target is not None:
+            self.keep_bounds(target, table)
         self.chaos(f"{table.name}_opened")
         write_deltalake(
             folder if target is None else target,
             rows,
             mode="overwrite",
             partition_by=[DAY],
-            predicate=None if named is None else f"{DAY} >= '{first}' AND {DAY} <= '{last}'",
+            predicate=None if named is None else f"{DAY} IN ({', '.join(map(sql_literal, map(str, days)))})",
             schema_mode="overwrite" if named is None else "merge",
-            configuration=CONFIGURATION | {"delta.dataSkippingStatsColumns": bounds},
+            configuration=CONFIGURATION | {BOUNDED: table.bounded},
             writer_properties=ZSTD,
             commit_properties=self.properties([Transaction(WRITER, self.attempt)]),
             post_commithook_properties=HOOKS,
@@ -158,11 +171,17 @@ class Change:
         opened.update_incremental()
         named = self.base.versions.get(table)
         if opened.version() != named:
+            self.met_orphan = True
             self.require_orphan(opened, self.base.folder / table)
         if named is not None and opened.version() != named:
             opened.restore(named, commit_properties=self.properties([]))
             self.chaos(f"{table}_restored")
         return opened
+
+    def keep_bounds(self, opened: DeltaTable, table: IntervalTable) -> None:
+        """Of other columns than so far, if they are declared by now; files of before are without them."""
+        if opened.metadata().configuration.get(BOUNDED) != table.bounded:
+            opened.alter.set_table_properties({BOUNDED: table.bounded}, commit_properties=self.properties([]))
 
     def require_orphan(self, found: DeltaTable, folder: Path) -> None:
         """Raises LakeWriteError if what is ahead is no killed writer's, but named by a database that knows more."""
@@ -191,6 +210,7 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
         changed = Change(lake.newest(group), database_id, time.time_ns(), chaos)
         chaos("begun")
         yield changed
+        changed.write()
         chaos("written")
         with transaction() as connection:
             name_versions(connection, group, changed.base.sequence + 1, changed.versions)
@@ -198,7 +218,7 @@ def change(lake: Lake, group: str, chaos: Chaos = no_chaos, *, wait: timedelta =
                 record(connection)
         chaos("named")
         try:
-            retention.prune(lake, group, transaction, changed.marks, chaos)
+            retention.prune(lake, group, transaction, changed.marks, chaos, now=changed.met_orphan)
         except (DatabaseError, DeltaError, OSError) as error:  # the change is visible all the same
             log.warning("old_versions_stay", group=group, reason=one_line(error))
 
@@ -219,10 +239,24 @@ def check_types(base: Snapshot, table: str, rows: pa.Table) -> None:
             )
 
 
+def days_to_write(base: Snapshot, table: IntervalTable, interval: DataInterval) -> list[date]:
+    """Each day on which rows of the interval can lie, or do, written with another lag."""
+    last = interval.end - ONE_MICROSECOND
+    held = base.touching(table.name, table.interval_by, interval.start, last)
+    return sorted({*days_between(interval.start + table.lag, last + table.lag), *held[DAY_OF_FILE].to_pylist()})
+
+
+def days_of_others(base: Snapshot, table: IntervalTable, interval: DataInterval) -> set[date]:
+    """Each day that may have rows of other intervals."""
+    lowest, highest = base.bounds(table.name, table.interval_by)
+    start, end = to_microseconds(interval.start), to_microseconds(interval.end)
+    return {*base.added(table.name).filter(pa.array((lowest < start) | (highest >= end)))[DAY_OF_FILE].to_pylist()}
+
+
 def with_other_intervals(own: pa.Table, held: pa.Table, column: str, interval: DataInterval) -> pa.Table:
     start, end = (pa.scalar(moment, held[column].type) for moment in (interval.start, interval.end))
     earlier, later = held.filter(pc.less(held[column], start)), held.filter(pc.greater_equal(held[column], end))
-    return pa.concat_tables([earlier, own, later], promote_options="default").select(own.column_names)
+    return pa.concat_tables([earlier, own, later], promote_options="default")
 
 
 def one_line(error: Exception) -> str:

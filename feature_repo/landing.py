@@ -139,7 +139,8 @@ def fits(actual: pa.DataType, declared: pa.DataType) -> bool:
 
 def lies_outside(metadata: pq.FileMetaData, interval: DataInterval) -> bool:
     """Whether the file's own statistics prove that no row belongs to the interval."""
-    index = metadata.schema.names.index(DELIVERED_AT)
+    paths = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+    index = paths.index(DELIVERED_AT)  # of the column itself: a nested one may have a field of that name
     bounds = [metadata.row_group(group).column(index).statistics for group in range(metadata.num_row_groups)]
     if not bounds or any(each is None or not each.has_min_max or each.null_count for each in bounds):
         return False

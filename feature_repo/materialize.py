@@ -13,7 +13,7 @@ from feature_repo.errors import NothingToDoError
 from feature_repo.gold import timestamp
 from feature_repo.microbatch import values_by_key
 from feature_repo.online_store import Change, Key, OnlineStore, Row
-from feature_repo.transforms import open_engine
+from feature_repo.transforms import open_engine, sql_type
 from infra.lake import Lake, Snapshot, days_between, use_case_group, view_table
 
 
@@ -67,10 +67,12 @@ def rows_at(view: FeatureViewContract, gold: Snapshot, served_at: datetime) -> d
         return {}
     connection: duckdb.DuckDBPyConnection = open_engine(1)
     keys, names = ", ".join(view.join_keys), ", ".join(column.name for column in view.columns)
+    # A column that was declared after the files were written is absent in them.
+    declared = ", ".join(f"CAST(NULL AS {sql_type(column)}) AS {column.name}" for column in view.columns)
     empty = " AND ".join(f"{column.name} IS NULL" for column in view.columns)
     rows = connection.execute(
         f"""SELECT * FROM (
-            SELECT {keys}, {names}, available_at FROM {log}
+            SELECT {keys}, {names}, available_at FROM (FROM {log} UNION ALL BY NAME SELECT {declared} WHERE false)
             WHERE available_at::TIMESTAMP <= {timestamp(served_at)} AND available_at::TIMESTAMP > {timestamp(oldest)}
             QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY available_at DESC) = 1
         ) WHERE NOT ({empty})"""

@@ -29,8 +29,18 @@ ONE_MICROSECOND = timedelta(microseconds=1)
 COLUMNS = lake_snapshots.c
 
 
-def prune(lake: Lake, group: str, transaction: Transaction, marks: Mapping[str, str], chaos: Chaos = no_chaos) -> None:
+def prune(
+    lake: Lake,
+    group: str,
+    transaction: Transaction,
+    marks: Mapping[str, str],
+    chaos: Chaos = no_chaos,
+    *,
+    now: bool = False,
+) -> None:
     """Forget the group's snapshots that nothing needs and remove the files that only they named.
+
+    At most once in `PRUNED_EVERY`, unless `now`, after a write that did not come to its naming.
 
     `marks` go with each commit, as those of the change that it follows.
     The caller holds the group's lock and has named its versions. What is still read is left to a later change.
@@ -42,7 +52,8 @@ def prune(lake: Lake, group: str, transaction: Transaction, marks: Mapping[str, 
     is_due = mine & (COLUMNS.named_at_wall < due_from) & ~is_kept
     with transaction() as connection:
         due = connection.execute(select(COLUMNS.sequence, COLUMNS.named_at_wall).where(is_due)).all()
-    if min((row.named_at_wall for row in due), default=due_from) > due_from - PRUNED_EVERY // ONE_MICROSECOND:
+    oldest = min((row.named_at_wall for row in due), default=due_from)
+    if oldest > due_from - PRUNED_EVERY // ONE_MICROSECOND and not now:
         return
     chaos("old_found")
     unread = [sequence for sequence, _ in due if is_unread(lake, group, sequence)]

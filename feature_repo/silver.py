@@ -5,8 +5,7 @@ its rows lie: of an old row, only the files of that time are opened. Rows of the
 alone, so that another time for the same key is found too, for as long as the source declares.
 """
 
-from datetime import date, datetime
-from pathlib import Path
+from datetime import UTC, date, datetime
 
 import duckdb
 import numpy as np
@@ -16,8 +15,6 @@ import pyarrow.compute as pc
 from feature_repo.sources import DELIVERED_AT, Source
 from infra.lake import DAY_OF_FILE, SILVER, Snapshot
 from infra.quoting import parquet_files
-
-ROUNDED_BY = 1000  # microseconds: a bound may be cut to milliseconds
 
 
 def rows_of_keys(
@@ -31,40 +28,30 @@ def rows_of_keys(
     if added.num_rows == 0:
         return None
     is_newest = pc.greater_equal(added[DAY_OF_FILE], pa.scalar(newest_from, pa.date32()))
-    newest, older = added.filter(is_newest), added.filter(pc.invert(is_newest))
-    key = ", ".join(source.key)
-    parts = [
-        f"FROM {parquet_files(*files)} SEMI JOIN {wanted} USING ({columns})"
-        for files, columns in (
-            (held.paths(SILVER, newest), key),
-            (files_of_times(connection, source, held, older, wanted), f"{key}, {source.time}"),
-        )
-        if files
+    is_older = pc.and_(pc.invert(is_newest), may_hold_times_of(connection, source, held, wanted))
+    key, columns_of = ", ".join(source.key), f"SELECT {', '.join(source.columns)} FROM {wanted} LIMIT 0"
+    parts = [  # a column that was declared after the files were written is absent in them
+        f"FROM ({columns_of} UNION ALL BY NAME FROM {parquet_files(*files)}) SEMI JOIN {wanted} USING ({columns})"
+        for chosen, columns in ((is_newest, key), (is_older, f"{key}, {source.time}"))
+        if (files := held.paths(SILVER, added.filter(chosen)))
     ]
     return f"({' UNION ALL BY NAME '.join(parts)})" if parts else None
 
 
 def rows_ahead(source: Source, held: Snapshot, moment: datetime) -> str | None:
     """SQL for silver's rows delivered before `moment` whose own time is not before it; None if there can be none."""
-    added, at = held.added(SILVER), pa.scalar(moment, pa.timestamp("us", "UTC"))
-    if added.num_rows == 0:
-        return None
-    reaches = pc.greater_equal(added[f"max.{source.time}"], pc.subtract(at, pa.scalar(ROUNDED_BY, pa.duration("us"))))
-    files = held.paths(SILVER, added.filter(reaches))
+    files = held.paths(SILVER, held.touching(SILVER, source.time, moment, datetime.max.replace(tzinfo=UTC)))
     bound = f"TIMESTAMPTZ '{moment.isoformat()}'"
     where = f"{DELIVERED_AT} < {bound} AND {source.time} >= {bound}"
     return f"(FROM {parquet_files(*files)} WHERE {where})" if files else None
 
 
-def files_of_times(
-    connection: duckdb.DuckDBPyConnection, source: Source, held: Snapshot, added: pa.Table, wanted: str
-) -> list[Path]:
-    """Those of the files that may hold a row with a time that `wanted` has."""
+def may_hold_times_of(
+    connection: duckdb.DuckDBPyConnection, source: Source, held: Snapshot, wanted: str
+) -> pa.BooleanArray:
+    """For each of silver's files, whether a row in it may have a time that `wanted` has."""
     query = f"SELECT DISTINCT epoch_us({source.time}) AS time FROM {wanted} WHERE {source.time} IS NOT NULL ORDER BY 1"
     times = np.asarray(connection.sql(query).fetchnumpy()["time"], np.int64)
-    lowest, highest = (
-        added[f"{bound}.{source.time}"].cast(pa.int64()).to_numpy(zero_copy_only=False) for bound in ("min", "max")
-    )
-    first = np.searchsorted(times, lowest)
-    past = np.searchsorted(times, highest + ROUNDED_BY, side="right")
-    return held.paths(SILVER, added.filter(pa.array(past > first)))
+    lowest, highest = held.bounds(SILVER, source.time)
+    first, past = np.searchsorted(times, lowest), np.searchsorted(times, highest, side="right")
+    return pa.array(past > first, pa.bool_())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,6 +29,8 @@ from infra.quoting import parquet_files
 DAY = "lake_day"
 DAY_OF_FILE = f"partition.{DAY}"
 NO_FILES = pa.table({"path": pa.array([], pa.string()), DAY_OF_FILE: pa.array([], pa.date32())})
+PRUNED_WITHIN = timedelta(minutes=1)
+CUT_BY = 1000  # microseconds at most, the largest time that the library writes of a file
 # The library makes a URL of a table's folder and reads these back as something else, or ends the process.
 MISREAD = re.compile(r"[\[\]|^\\]|%[0-9A-Fa-f]{2}")
 
@@ -53,7 +56,8 @@ class Lake:
         """The newest snapshot; its files stay until the block ends. One without tables if nothing was ever named."""
         while True:
             snapshot = self.newest(group)
-            with locked(self.database, reader_lock(group, snapshot.sequence), shared=True):
+            # Whoever prunes has the lock for a moment; then there is a newer one.
+            with locked(self.database, reader_lock(group, snapshot.sequence), shared=True, wait=PRUNED_WITHIN):
                 if self.newest(group).sequence == snapshot.sequence:  # it cannot have been pruned before it was locked
                     yield snapshot
                     return
@@ -142,6 +146,26 @@ class Snapshot:
             in_order = found.sort_by([(DAY_OF_FILE, "ascending"), ("path", "ascending")]) if len(found) else NO_FILES
             self.added_by_table[table] = in_order
         return self.added_by_table[table]
+
+    def touching(self, table: str, column: str, first: datetime, last: datetime) -> pa.Table:
+        """Of `added`, the files that may hold a row whose `column`, a time, is in `[first, last]`."""
+        lowest, highest = self.bounds(table, column)
+        touches = (lowest <= to_microseconds(last)) & (highest >= to_microseconds(first))
+        return self.added(table).filter(pa.array(touches, pa.bool_()))
+
+    def bounds(self, table: str, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """Of each file of `added`: no row's `column`, a time, is earlier or later, in microseconds since 1970 in UTC.
+
+        A file that does not say may hold any time.
+        """
+        added, unknown = self.added(table), np.iinfo(np.int64)
+        lowest, highest = (
+            pc.fill_null(added[name].cast(pa.timestamp("us", "UTC")).cast(pa.int64()), pa.scalar(default, pa.int64()))
+            if (name := f"{bound}.{column}") in added.column_names
+            else np.full(added.num_rows, default)
+            for bound, default in (("min", unknown.min), ("max", unknown.max - CUT_BY))
+        )
+        return np.asarray(lowest, np.int64), np.asarray(highest, np.int64) + CUT_BY
 
     def days(self, table: str) -> list[date]:
         """The days that have rows, in order."""

@@ -32,10 +32,10 @@ MUTATIONS = {
     ),
     "the versions are named before the tables are written": Mutation(
         file="feature_repo/lake.py",
-        old='        yield changed\n        chaos("written")\n',
+        old='        changed.write()\n        chaos("written")\n',
         new="        with transaction() as early:\n"
         "            name_versions(early, group, changed.base.sequence + 1, changed.versions)\n"
-        '        chaos("written")\n        yield changed\n        return\n',
+        '        changed.write()\n        chaos("written")\n        return\n',
         caught_by="test_a_day_that_was_not_written_stays_as_it_was",
     ),
     "a table's version is named as soon as it is written": Mutation(
