@@ -142,6 +142,17 @@ def quality(use_case: UseCaseName) -> None:
         typer.echo(line)
 
 
+@app.command(name="lake")
+def show_lake() -> None:
+    """Show what lies in the lake by group and table: rows, bytes, the versions that are kept, and how it grows."""
+    from rich.console import Console
+
+    from feature_repo.inventory import table_of
+
+    table = table_of(lake_of(Settings()))
+    Console().print(table if table.row_count else "the lake is empty; ingest an interval first")
+
+
 @app.command()
 def build(use_case: UseCaseName, start: Start = "", end: End = "") -> None:
     """Build the gold tables of an interval from silver: feature views, population, labels.

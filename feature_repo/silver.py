@@ -29,7 +29,7 @@ def rows_of_keys(
         return None
     is_newest = pc.greater_equal(added[DAY_OF_FILE], pa.scalar(newest_from, pa.date32()))
     is_older = pc.and_(pc.invert(is_newest), may_hold_times_of(connection, source, held, wanted))
-    key, columns_of = ", ".join(source.key), f"SELECT {', '.join(source.columns)} FROM {wanted} LIMIT 0"
+    key, columns_of = ", ".join(source.key), f"SELECT {', '.join(source.columns)} FROM {wanted} WHERE false"
     parts = [  # a column that was declared after the files were written is absent in them
         f"FROM ({columns_of} UNION ALL BY NAME FROM {parquet_files(*files)}) SEMI JOIN {wanted} USING ({columns})"
         for chosen, columns in ((is_newest, key), (is_older, f"{key}, {source.time}"))

@@ -215,6 +215,18 @@ def test_a_row_delivered_again_weeks_later_is_found_in_silver_of_its_own_time_an
     assert opened == held.files(SILVER, days_between(TWO_DAYS.start, FIRST_DAY.end))
 
 
+def test_another_column_may_say_the_time_that_a_row_is_about(installation: Path, two_days: dict[str, pa.Table]) -> None:
+    """Silver's files of before do not say between which of its values their rows lie: any may hold a repeat."""
+    ingest(installation)
+    other = replace(FLIGHTS, time="event_time")
+    much_later = START + 42 * DAY
+    interval = DataInterval(start=much_later, end=much_later + DAY)
+    again = shift(two_days["flights"].slice(0, 50), "delivered_at", 42 * DAY)
+    write_delivery(installation, "flights", interval.end, again)
+    for _ in range(2):
+        assert ingest(installation, other, interval).num_repeats == 50
+
+
 def test_without_its_key_a_source_would_keep_the_repeats(installation: Path, two_days: dict[str, pa.Table]) -> None:
     """The control: a key that takes in when a row was delivered sees no repeat in the same row delivered later."""
     always = complete(Severity.FAIL, "stamped on arrival", "delivered_at")

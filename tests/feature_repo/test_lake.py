@@ -251,13 +251,8 @@ def test_a_reader_sees_the_change_before_or_after_never_between(lake: Lake) -> N
 
 def test_an_error_leaves_what_readers_see_and_the_next_change_does_not_publish_its_half(lake: Lake) -> None:
     commit(lake, 1, MONDAY)
-
-    def fail(point: str) -> None:
-        if point == "silver_committed":
-            raise ZeroDivisionError
-
     with pytest.raises(ZeroDivisionError):
-        commit(lake, 9, TUESDAY, fail)
+        commit(lake, 9, TUESDAY, at("silver_committed", fail))
     assert seen(lake) == [1, 1]
     commit(lake, 2, MONDAY)
     assert seen(lake) == [2, 2]
@@ -331,6 +326,10 @@ def at(chosen: str, act: Callable[[], object], *, times: int = 1) -> Chaos:
             act()
 
     return strike
+
+
+def fail() -> None:
+    raise ZeroDivisionError
 
 
 def lose_the_answer() -> None:

@@ -141,3 +141,13 @@ def test_a_wider_string_a_coarser_timestamp_and_an_empty_column_are_the_declared
     rows = rows.set_column(rows.schema.get_field_index("tail_number"), "tail_number", pa.nulls(rows.num_rows))
     path = write_delivery(tmp_path, "flights", TWO_DAYS.end, rows)
     assert read_delivery(FLIGHTS, path, TWO_DAYS).drop_columns(["delivery"]).schema.equals(FLIGHTS.schema)
+
+
+def test_a_field_of_another_column_that_is_called_delivered_at_bounds_nothing(
+    tmp_path: Path, two_days: dict[str, pa.Table]
+) -> None:
+    long_ago = {"delivered_at": START - timedelta(days=30)}
+    rows = two_days["flights"]
+    meta = pa.array([long_ago] * rows.num_rows, pa.struct([("delivered_at", pa.timestamp("us", "UTC"))]))
+    path = write_delivery(tmp_path, "flights", TWO_DAYS.end, rows.add_column(0, "meta", meta))
+    assert read_delivery(FLIGHTS, path, TWO_DAYS).num_rows == rows.num_rows

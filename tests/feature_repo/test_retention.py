@@ -30,6 +30,7 @@ from tests.feature_repo.test_lake import (
     TUESDAY,
     at,
     commit,
+    fail,
     rows,
     seen,
     values,
@@ -298,6 +299,18 @@ def test_what_a_killed_write_left_of_a_file_goes_too(lake: Lake) -> None:
     age(lake)
     commit(lake, 2)
     assert not any(path.exists() for path in left)
+
+
+def test_what_an_error_left_goes_with_the_next_change(lake: Lake) -> None:
+    """Though nothing is due: a change that is tried again and again leaves the files of one attempt."""
+    commit(lake, 1)
+    for point in ("silver_committed", "written"):
+        with pytest.raises(ZeroDivisionError):
+            commit(lake, 9, TUESDAY, at(point, fail))
+    assert parquet(lake) > of(lake.newest(GROUP))
+    with lake.open(GROUP) as before:
+        commit(lake, 2)
+        assert parquet(lake) == of(before) | of(lake.newest(GROUP))
 
 
 def kill(lake: Lake, value: int, point: str) -> int:
