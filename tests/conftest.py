@@ -18,9 +18,16 @@ os.environ["AIRFLOW_HOME"] = AIRFLOW_HOME.name
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
+def server_of_the_tests() -> Iterator[Server]:
     with running_postgresql() as server:
         yield server
+
+
+@pytest.fixture
+def postgresql(server_of_the_tests: Server) -> Iterator[Server]:
+    """The one server of all tests. This process's sessions end with the test that opened them: it has only so many."""
+    yield server_of_the_tests
+    server_of_the_tests.end_sessions()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

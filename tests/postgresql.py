@@ -11,10 +11,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+
+from infra.database.engine import engine_of
 
 PROGRAMS = Path("/usr/lib/postgresql")
 AS_POSTGRES = ("setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups")
@@ -31,6 +33,7 @@ fsync = off
 class Server:
     port: int
     password: str
+    made: list[str] = field(default_factory=list)
 
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://flywheel:{self.password}@127.0.0.1:{self.port}/{database}"
@@ -39,7 +42,13 @@ class Server:
         """The address of a new, empty one."""
         name = f"test_{secrets.token_hex(6)}"
         self.execute(f"CREATE DATABASE {name}")
+        self.made.append(self.url(name))
         return self.url(name)
+
+    def end_sessions(self) -> None:
+        """Those that this process keeps with the databases that were made here."""
+        while self.made:
+            engine_of(self.made.pop()).dispose()
 
     def execute(self, statement: str) -> list[tuple[object, ...]]:
         """As the server's owner, beside whatever the tests have open."""

@@ -341,3 +341,22 @@ def test_a_transaction_of_a_lock_that_ends_in_the_middle_is_undone(postgresql: S
         postgresql.execute(f"SELECT pg_terminate_backend({session_of(connection)}, 5000)")
     assert switches(database) == []
     assert is_free(database)
+
+
+@pytest.fixture
+def sessions_after(server_of_the_tests: Server) -> Iterator[None]:
+    """Set up before the database is, so torn down after it: no session of ours is left with it."""
+    yield
+    named = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND datname LIKE 'test_%'"
+    deadline = time.monotonic() + 10
+    while server_of_the_tests.execute(named) != [(0,)]:
+        assert time.monotonic() < deadline, server_of_the_tests.execute(named)
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("sessions_after")
+def test_the_tests_leave_no_session_open(request: pytest.FixtureRequest) -> None:
+    database = request.getfixturevalue("postgresql").make_database()
+    migrate(database)
+    with writing(database):
+        pass
